@@ -21,6 +21,7 @@ from auditsite.embedded import Postgres, Redis
 from auditsite.front import bounds
 from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
+from bench.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE_WORKERS, SITE_THREADS = 1, 4
@@ -384,14 +385,6 @@ class Fleet:
         env = self.env | {"DRILL_CLOCK": str(self.clock_of(name))}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(command, cwd=self.root, env=env, stdout=log, stderr=log)
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(port: int) -> bool:

@@ -4,6 +4,7 @@ Records are append-only: no test can roll back or truncate. Tests never clean up
 """
 
 import gc
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db import connections
+from django.test import override_settings
 from hypothesis.strategies import integers, text
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -213,6 +215,17 @@ def elsewhere(stores: Any) -> Iterator[Any]:
     """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
     with stores.outside(), stores.fresh():
         yield stores
+
+
+@pytest.fixture
+def own_queue(django_db_setup: None) -> Iterator[None]:
+    """A queue that no other test has left anything in, with the copy of the keys beside it.
+
+    What others left may be due at any moment, or be leased by a process that was killed.
+    """
+    with override_settings(DLQ_PREFIX=f"test-{secrets.token_hex(6)}"):
+        api_keys.publish()
+        yield
 
 
 @pytest.fixture

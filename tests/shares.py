@@ -29,7 +29,7 @@ LARGE_S = {
     "test_every_page_is_clean_and_accessible_light_dark_and_narrow": 90.0,
     "test_an_auditor_finds_and_understands_a_failure_and_passes_it_on": 60.0,
     "test_a_key_is_added_asked_for_renamed_and_removed": 45.0,
-    "test_a_cluster_that_hangs_is_killed_whole_and_started_again": 60.0,
+    "test_a_cluster_that_hangs_or_ends_is_started_again_and_the_end_ends_all": 60.0,
     "test_no_page_of_the_admin_shows_a_record_without_recording_the_look": 45.0,
     "test_every_call_answers_as_described": 45.0,
 }

@@ -171,12 +171,13 @@ def _day(text: str) -> date:
 
 
 def _month(text: str, today: date) -> date:
-    """Return the first of the month that an address names; of the current one where it names none."""
+    """Return the first of the month that an address names; where it names none, of that of yesterday, which waits."""
+    yesterday = today - timedelta(days=1)
     try:
         month = date.fromisoformat(f"{text}-01")
     except ValueError:
-        month = today
-    return (month if month.year >= FIRST_YEAR and month <= today else today).replace(day=1)
+        month = yesterday
+    return (month if month.year >= FIRST_YEAR and month <= today else yesterday).replace(day=1)
 
 
 def _weeks(month: date) -> list[list[dict[str, Any] | None]]:

@@ -1,5 +1,6 @@
 """client: a connection to an S3-compatible server, bounded in time and tries; certificates are always checked."""
 
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,8 +40,10 @@ def connect(storage: Storage, place: str) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models())
     try:
-        return botocore.session.Session().create_client(
+        return session.create_client(
             "s3",
             # A server of one's own has no regions, and a signature needs the name of one.
             region_name=storage.region or ("us-east-1" if storage.endpoint else None),
@@ -52,6 +55,14 @@ def connect(storage: Storage, place: str) -> Any:
         )
     except (BotoCoreError, ValueError) as error:
         raise told(error, place) from None
+
+
+@cache
+def _models() -> Any:
+    """What S3 can be asked, which botocore reads from files for a tenth of a second: once in a process."""
+    import botocore.session
+
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _check(storage: Storage, place: str) -> None:

@@ -12,23 +12,23 @@ from auditclient import Client, Config, DLQConfig
 KEY = "aw_00000000_a-key-of-the-tests"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port at which nobody listens, and nobody else can, for it is bound here."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture
-def a_config(tmp_path: Path) -> Callable[..., Config]:
+def a_config(tmp_path: Path, nobody: int) -> Callable[..., Config]:
     """Make a configuration of servers that are away."""
 
     def make(**changes: Any) -> Config:
-        port = free_port()
         usual: dict[str, Any] = {
-            "url": f"http://127.0.0.1:{port}/api/v1/audit",
+            "url": f"http://127.0.0.1:{nobody}/api/v1/audit",
             "key": KEY,
-            "dlq": DLQConfig(redis_url=f"redis://127.0.0.1:{port}/0"),
+            "dlq": DLQConfig(redis_url=f"redis://127.0.0.1:{nobody}/0"),
             "spool_dir": tmp_path / "spool",
             "exit_s": 0.1,
         }

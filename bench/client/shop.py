@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 
 from auditsite.embedded import Postgres
-from bench.fleet import free_port
+from bench.ports import free_port
 from bench.project import QUIET, Project
 from bench.wire import Load, fire, request
 

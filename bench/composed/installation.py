@@ -16,8 +16,8 @@ from uuid import UUID
 import redis
 
 from bench.composed.engine import ROOT, compose_command, run
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 
 # Those that go on, in the order in which the drill kills them.
 SERVICES = ("ingest", "web", "drain", "seal", "worker", "stream", "backup", "proxy", "cache", "redis", "postgres")

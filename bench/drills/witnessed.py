@@ -4,7 +4,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from bench.fleet import ROOT, Fleet, free_port
+from bench.fleet import ROOT, Fleet
+from bench.ports import free_port
 
 
 class Witnessed:

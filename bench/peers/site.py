@@ -4,7 +4,8 @@ import subprocess
 
 import psycopg
 
-from bench.fleet import Fleet, free_port
+from bench.fleet import Fleet
+from bench.ports import free_port
 from bench.project import Project
 from bench.wire import Load, fire
 

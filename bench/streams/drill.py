@@ -23,9 +23,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.fleet import Fleet, free_port
+from bench.fleet import Fleet
 from bench.ingest.scene import BATCH, Site
 from bench.load import wait_until
+from bench.ports import free_port
 from bench.streams.far_end import HANGS_UP, FarEnd, digest_of
 from bench.wire import fire
 

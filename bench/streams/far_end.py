@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 from typing import Any
 
-from bench.fleet import free_port
+from bench.ports import free_port
 
 # What it answers is a status, or no answer at all: it hangs up.
 HANGS_UP = 0

@@ -77,7 +77,7 @@ def superuser_client() -> Client:
 
 def stored_record(**changes: Any) -> Record:
     accepted = accept(an_event(**changes), writer="tests")
-    store([accepted], timeout_s=5)
+    store([accepted], timeout_s=20)
     return Record.objects.get(id=accepted.id)
 
 

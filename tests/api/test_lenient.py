@@ -13,6 +13,8 @@ from audit.queue import corrections, drain
 from dlq.message import Message
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 LENIENT = {"Prefer": "handling=lenient"}
 
 
@@ -32,7 +34,7 @@ def by_setting() -> Sender:
 
 def dead(event_id: str) -> Message:
     """The event in the queue, once a drain has seen it."""
-    drain.drain(seconds=5)
+    drain.drain(seconds=20)
     message = dlq.stream.for_drain().pages.find(event_id)
     assert message is not None
     return message

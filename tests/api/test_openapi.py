@@ -229,7 +229,7 @@ def _reads_back(data: dict[str, Any], text: str, when: Any) -> None:
         accepted = accept(canonical.loads(body), writer="hypothesis")
     except (Invalid, canonical.NotCanonical):
         return
-    assert store([accepted], timeout_s=5) == ["stored"]
+    assert store([accepted], timeout_s=20) == ["stored"]
     record = Record.objects.get(id=accepted.id)
     assert record.digest_holds
     assert canonical.canonical(record.document()) == accepted.body

@@ -221,7 +221,7 @@ def queued_without_record(db: Superuser, scene: Scene) -> None:
 def slipped_through_the_queue(db: Superuser, scene: Scene) -> None:
     """As the store itself would: record and queue."""
     old = an_event(event_timestamp="2001-01-01T00:00:00Z", correlation_id=CORRELATIONS[0])
-    store([event.accept(old, writer="tests")], timeout_s=5)
+    store([event.accept(old, writer="tests")], timeout_s=20)
     seal()
 
 

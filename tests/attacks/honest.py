@@ -23,7 +23,7 @@ def honest_late(db: Superuser, scene: Scene) -> None:
     """A drain after an outage: old ids, old times, long after newer ones are sealed."""
     long_ago = datetime.now(UTC) - timedelta(days=40)
     late = [event.accept(an_event(event_id=f"0190{n:04x}-0000-7000-8000-{n:012x}"), writer="tests") for n in range(20)]
-    store(late, timeout_s=5, parked_at=[long_ago] * 20)
+    store(late, timeout_s=20, parked_at=[long_ago] * 20)
     seal()
 
 
@@ -35,7 +35,7 @@ def honest_equal_times(db: Superuser, scene: Scene) -> None:
 def honest_replay(db: Superuser, scene: Scene) -> None:
     events = send(5)
     seal()
-    store(events, timeout_s=5)
+    store(events, timeout_s=20)
     seal()
 
 

@@ -139,18 +139,23 @@ class Pair:
         )
 
 
+def _seal() -> None:
+    while seal.Sealer().once(from_start=True).more:
+        pass
+
+
 @contextmanager
 def paired() -> Iterator[Pair]:
     """Two servers that are a copy of the session's, of which Django uses the primary; all that waits is sealed."""
     if servers.postgres is None:
         pytest.skip("needs a PostgreSQL of its own to copy: unset DATABASE_URL")
+    _seal()  # once there, and not in each copy what all tests before have left
     folder = Path(tempfile.mkdtemp(prefix="pair-", dir=servers.FOLDER))
     folder.chmod(0o755)
     made = Pair(servers.postgres, folder)
     try:
         made.use(made.primary)
-        while seal.Sealer().once(from_start=True).more:
-            pass
+        _seal()
         yield made
     finally:
         made.stop()

@@ -12,6 +12,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 
 from auditclient import Client, Config, DLQConfig
+from bench.ports import free_port
 from tests.audit.conftest import Sender, an_event, reader, service, writer
 from tests.servers import RECEIPT_KEY
 
@@ -28,7 +29,7 @@ class Site:
 
     def __init__(self) -> None:
         self._application = WSGIHandler()
-        self._port = 0
+        self._port = free_port()  # which nobody is given while it is stopped
         self._server: WSGIServer | None = None
         self.start()
 
@@ -38,7 +39,6 @@ class Site:
 
     def start(self) -> None:
         self._server = make_server("127.0.0.1", self._port, self._application, handler_class=Quiet)
-        self._port = self._server.server_port
         threading.Thread(target=self._serve, args=(self._server,), daemon=True).start()
 
     def stop(self) -> None:
@@ -71,7 +71,7 @@ def a_client(site: Site, tmp_path: Path, writer: Sender) -> Iterator[Callable[..
             "dlq": DLQConfig(redis_url=settings.REDIS_URL, prefix=settings.DLQ_PREFIX),
             "spool_dir": tmp_path / "spool",
             "batch_age_s": 0.01,
-            "exit_s": 10,
+            "exit_s": 60,
             "receipt_keys": (str(RECEIPT_KEY),),
         }
         made.append(Client(Config(**usual | changes)))

@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from bench.fleet import free_port
+from bench.ports import free_port
 from tests import servers
 from tests.commands.named import ROOT
 

@@ -1,6 +1,9 @@
 """The chart in deploy/helm renders by Helm's own engine into what Kubernetes takes, and starts what compose starts."""
 
+import json
 import re
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,14 @@ VERSIONS = ("1.27", "1.37")
 
 def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
     """All objects that a release with these values has; its notes left out."""
+    return deepcopy(_rendered(json.dumps(values)))
+
+
+@cache
+def _rendered(values: str) -> list[dict[str, Any]]:
+    """Once for each values: most tests look at those of every process."""
     with helm.Chart.load(FOLDER) as chart:
-        texts = chart.render(values, name="audit", namespace="records")
+        texts = chart.render(json.loads(values), name="audit", namespace="records")
     manifests = [text for name, text in texts.items() if name.endswith(".yaml")]
     # The parser in C: the one in Python takes most of the time of all these tests.
     return [entry for text in manifests for entry in yaml.load_all(text, Loader=yaml.CSafeLoader) if entry]

@@ -9,8 +9,8 @@ from typing import Any
 import redis
 
 from auditsite.embedded import Redis
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 
 SERVICE = "queue"
 

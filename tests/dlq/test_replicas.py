@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from auditsite.embedded import Redis
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 from dlq.errors import Refused
 from dlq.stream import Stream
 from tests.dlq.conftest import a_document

@@ -60,7 +60,7 @@ def test_a_failover_is_followed_and_loses_nothing_that_was_parked(sentinels: Sen
         settings.DLQ_MIN_REPLICAS = 0  # of two servers one is left
         wait_until(lambda: parks(queue), seconds=60, what="the new primary")
         assert {message.key for message in queue.pages.page(limit=99)} >= set(before)
-        wait_until(lambda: other.info("replication")["role"] == "master", seconds=10, what="the other client")
+        wait_until(lambda: other.info("replication")["role"] == "master", seconds=60, what="the other client")
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_a_sentinel_that_knows_the_primary_of_before_is_not_believed(tmp_path: P
         with now.sentinels[0].client() as client:
             wait_until(lambda: epoch_of(client) > 0, seconds=30, what="the failover")
         queue = a_queue(f"redis+sentinel://{before.sentinels[0].place},{now.sentinels[0].place}/queue")
-        wait_until(lambda: parks(queue), seconds=10, what="the new primary")
+        wait_until(lambda: parks(queue), seconds=60, what="the new primary")
         with before.servers[0].client() as client:
             assert not client.exists(queue.keys.stream)
     finally:
@@ -236,6 +236,6 @@ def test_a_cluster_whose_slots_move_is_followed(cluster: Cluster) -> None:
     owner = cluster.owner("dlq")
     other = next(server for server in cluster.servers[:3] if server is not owner)
     cluster.move("dlq", owner, other)
-    wait_until(lambda: parks(queue), seconds=10, what="the new owner of the slot")
+    wait_until(lambda: parks(queue), seconds=60, what="the new owner of the slot")
     assert cluster.owner("dlq") is other
     assert len(queue.pages.page(limit=9)) == 2

@@ -231,12 +231,12 @@ def test_a_full_redis_refuses_to_park_and_still_lets_drain(own_redis: Redis) -> 
 @pytest.mark.parametrize("how", ["stop", "freeze"])
 def test_a_redis_that_does_not_answer_refuses_soon(own_redis: Redis, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", own_redis.url())
-    stream = Stream(client.connect(100), "refusing")
+    stream, hurried = (Stream(client.connect(timeout_ms), "refusing") for timeout_ms in (client.DRAIN_TIMEOUT_MS, 100))
     stream.park([a_document()], reason="")
     getattr(own_redis, how)()
     try:
         with pytest.raises(Refused):
-            stream.park([a_document()], reason="")
+            hurried.park([a_document()], reason="")
     finally:
         own_redis.thaw() if how == "freeze" else own_redis.start()
     # It was tried once, not again and again: at most the one attempt may have gone through.

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from audit.ledger.seal import Sealer
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.audit.conftest import Sender, closed_breaker
 
 __all__ = ["closed_breaker"]
@@ -59,11 +59,11 @@ def address(django_db_setup: None) -> Iterator[str]:
     command = [sys.executable, "-m", "auditsite.front", "--port", str(port), "--workers", "1", "--threads", "2"]
     process = subprocess.Popen(command, env=os.environ.copy())
     try:
-        wait_until(lambda: _answers(port), seconds=60, what="the site")
+        wait_until(lambda: _answers(port), seconds=300, what="the site")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 def _answers(port: int) -> bool:

@@ -29,7 +29,7 @@ SCOPES = "/admin/audit/auditorscope/"
 
 def stored(writer: str, **changes: Any) -> Record:
     accepted = event.accept(an_event(**changes), writer=writer)
-    store([accepted], timeout_s=5)
+    store([accepted], timeout_s=20)
     return Record.objects.get(id=accepted.id)
 
 

@@ -13,12 +13,10 @@ from audit.ingest import rejection_counters, rejections
 from audit.ingest.rejections import Refusal
 from audit.models import Loss, Passage, Record
 from tests.admin.accounting.conftest import a_line, a_sample
-from tests.audit.accounting.conftest import own_queue
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import Sender
 
 pytestmark = pytest.mark.usefixtures("own_queue")
-__all__ = ["own_queue"]
 
 
 PAGE = "/admin/audit/account/"

@@ -20,8 +20,9 @@ from django.db import connections
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.admin.browser import accessibility
 from tests.admin.browser.accessibility import (
     CUT,

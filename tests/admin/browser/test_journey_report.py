@@ -1,7 +1,6 @@
 """From a report to its proof in a real Chromium, wide or narrow: as an auditor and an officer go."""
 
 import secrets
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.admin.conftest import person
 from tests.audit.evidence.conftest import PINNED
 from tests.audit.reports.conftest import sealed
 from tests.audit.review.conftest import failed
+from tests.days import LATE, own_days
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
@@ -70,7 +70,7 @@ def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("walk", [(390, "light")], indirect=True)
 def test_an_officer_signs_the_day_and_the_report_says_so(walk: Any) -> None:
-    day = date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
+    day = own_days(since=LATE)
     failed(day)
     user = person("compliance officer")
     officer = walk(user)

@@ -18,6 +18,8 @@ from dlq.message import Document, Message, digest_of
 from tests.admin.conftest import parked_message
 from tests.audit.conftest import an_event
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 PARKED = "/admin/audit/parked/"
 WHY = {"reason": "the writer says so"}
 

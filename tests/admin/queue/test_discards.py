@@ -16,6 +16,8 @@ from audit.receipts import locate
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 PARKED, DISCARDS = "/admin/audit/parked/", "/admin/audit/discard/"
 
 
@@ -124,7 +126,7 @@ def test_the_insert_is_tried_and_nothing_of_it_is_kept(operator: Client) -> None
     assert "Tried and rolled back: it would be stored" in page
     assert not Record.objects.filter(id=message.key).exists()
     event = read_message(message)
-    store([event], timeout_s=5)  # type: ignore[list-item]
+    store([event], timeout_s=20)  # type: ignore[list-item]
     page = operator.post(f"{PARKED}{message.id}/rehearse/", follow=True).content.decode()
     assert "it is stored already" in page
 

@@ -19,9 +19,11 @@ from tests.admin.conftest import parked_message
 from tests.admin.queue.conftest import an_episode
 from tests.audit.conftest import Sender, an_event, with_id
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 
 def closed() -> Episode | None:
-    """Whatever other tests left is done with first."""
+    """The outage that is over once the queue is empty, if there is one."""
     drain.drain(seconds=20)
     return outages.follow()
 

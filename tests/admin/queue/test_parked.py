@@ -25,6 +25,8 @@ from audit.queue import actions
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 PARKED = "/admin/audit/parked/"
 
 

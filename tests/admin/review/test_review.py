@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from audit.admin import review
 from audit.models import AuditorScope, MissedReview, Record, Rejection, Review
 from tests.admin.conftest import logged_in, person
-from tests.audit.review.conftest import a_day, failed, happened
+from tests.audit.review.conftest import a_day, a_quiet_day, failed, happened
 
 LIST = "/admin/audit/review/"
 
@@ -59,7 +60,7 @@ def test_an_officer_signs_a_day_and_another_countersigns(officer: Client) -> Non
 
 
 def test_lines_that_are_left_are_told_before_signing_and_after_and_what_was_typed_stays(officer: Client) -> None:
-    day = date(1970, 1, 1) + timedelta(days=secrets.randbelow(300))  # before all that any test has found
+    day = a_quiet_day()
     failed(day, 2)
     happened(day, severity="critical", event_type="gateway.signal.received")
     assert "2 of 2 lines have no disposition yet" in page(officer, day)
@@ -156,9 +157,16 @@ def test_the_calendar_says_of_each_day_how_it_stands(officer: Client) -> None:
     sign(officer, missed.day)
     again = officer.get(LIST, {"month": f"{missed.day:%Y-%m}"}).content.decode()
     assert "signed" in again
-    today = datetime.now(UTC).date()
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     for month in ("", "x", "0001-01", "9999-12", "\x00"):
-        assert f'href="{address(today)}"' in officer.get(LIST, {"month": month}).content.decode()
+        assert f'href="{address(yesterday)}"' in officer.get(LIST, {"month": month}).content.decode()
+
+
+def test_on_the_first_of_a_month_the_calendar_opens_with_the_day_that_waits() -> None:
+    first = date(2026, 12, 1)
+    assert review._month("", first) == date(2026, 11, 1)
+    assert review._month("2026-12", first) == first == review._month("", first + timedelta(days=1))
+    assert review._month("2027-01", first) == date(2026, 11, 1)
 
 
 def test_days_that_are_none_are_404(officer: Client) -> None:

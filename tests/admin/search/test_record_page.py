@@ -120,7 +120,7 @@ def test_a_record_that_waited_says_how_long_and_in_which_outage(auditor: Client)
     began = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=secrets.randbelow(10**9) / 10)
     episode = an_episode(began_at=began, up_at=began, emptied_at=began + timedelta(seconds=3))
     accepted = accept(an_event(), writer="tests")
-    store([accepted], timeout_s=5, parked_at=[began + timedelta(seconds=1)])
+    store([accepted], timeout_s=20, parked_at=[began + timedelta(seconds=1)])
     page = page_of(auditor, Record.objects.get(id=accepted.id))
     assert "Through the dead letter queue, where it waited" in page
     assert reverse("admin:audit_episode_change", args=[episode.pk]) in page

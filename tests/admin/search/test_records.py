@@ -160,7 +160,7 @@ def test_a_search_is_counted_so_far_and_then_says_that_there_are_more(
 ) -> None:
     monkeypatch.setattr("audit.admin.search.facets.RECORDS", 60)
     actor = f"busy-{secrets.token_hex(4)}"
-    store([accept(an_event(actor_id=actor), writer="tests") for _ in range(61)], timeout_s=5)
+    store([accept(an_event(actor_id=actor), writer="tests") for _ in range(61)], timeout_s=20)
     assert (
         "60+ records" in auditor.get(reverse("admin:audit_record_changelist"), {"q": f"actor:{actor}"}).content.decode()
     )

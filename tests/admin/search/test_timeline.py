@@ -27,7 +27,7 @@ def steps(*seconds: float, writer: str = "tests", **changes: Any) -> list[Record
         accept(an_event(event_timestamp=(START + timedelta(seconds=one)).isoformat(), **changes), writer=writer)
         for one in seconds
     ]
-    store(accepted, timeout_s=10)
+    store(accepted, timeout_s=20)
     return list(Record.objects.filter(id__in=[one.id for one in accepted]).order_by("event_timestamp", "id"))
 
 
@@ -42,7 +42,7 @@ def linked(page: str) -> list[str]:
 def test_an_event_of_the_first_moment_of_time_is_drawn(auditor: Client) -> None:
     value = name()
     document = an_event(event_timestamp="0001-01-01T00:00:00Z", duration_ms=5, correlation_id=value)
-    store([accept(document, writer="tests")], timeout_s=10)
+    store([accept(document, writer="tests")], timeout_s=20)
     steps(0, correlation_id=value)
     page = auditor.get(PAGE, {"correlation": value})
     assert page.status_code == 200

@@ -42,7 +42,7 @@ def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
     stored = WriterKey.objects.get(writer=writer.writer)
     secret = writer.key.removeprefix(f"{stored.prefix}_")  # which may have `_` of its own
     kept = [str(value) for value in stored.__dict__.values()]
-    published = dlq.client.connect(500).hgetall(published_keys.hash_name())
+    published = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).hgetall(published_keys.hash_name())
     everything = "".join([*kept, *map(repr, published.items())])
     assert len(secret) == 43
     assert secret not in everything
@@ -73,7 +73,7 @@ def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
 def test_after_a_rotation_both_keys_work_until_the_overlap_ends(writer: Sender) -> None:
     old, new = writer.key, api_keys.rotate(writer.writer, overlap=timedelta(hours=1))
     assert [api_keys.check(key) is not None for key in (old, new)] == [True, True]
-    assert dlq.client.connect(500).hexists(published_keys.hash_name(), api_keys.digest(old))
+    assert dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).hexists(published_keys.hash_name(), api_keys.digest(old))
     ends = WriterKey.objects.get(digest=api_keys.digest(old)).expires_at
     assert ends is not None and timedelta(minutes=59) < ends - timezone.now() < timedelta(minutes=61)
     api_keys.rotate(writer.writer, overlap=timedelta(hours=9))
@@ -133,14 +133,14 @@ def test_an_expired_key_is_refused(writer: Sender) -> None:
 
 
 def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
-    dlq.client.connect(500).delete(published_keys.hash_name())
+    dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).delete(published_keys.hash_name())
     api_keys.forget()
     assert writer.post(an_event()).status_code == 201
     api_keys.publish()
 
 
 def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Sender, settings: Any) -> None:
-    ours, copies = published_keys.hash_name(), dlq.client.connect(500)
+    ours, copies = published_keys.hash_name(), dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
     before = copies.hgetall(ours)
     settings.DLQ_PREFIX = f"other-{secrets.token_hex(6)}"
     rejection_counters.count(writer.name, [rejections.Refusal("a-reason", 1)])
@@ -178,6 +178,7 @@ def test_unknown_keys_of_one_network_cost_a_query_each_only_within_a_budget(
     writer: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
+    monkeypatch.setattr(api_keys.unknown_keys, "_per_second", 0.0)  # however long these take
     ask = api_keys._ask_postgres
     monkeypatch.setattr(api_keys, "_ask_postgres", lambda *given: asked.append(given[0]) or ask(*given))
     api_keys.publish()
@@ -189,7 +190,7 @@ def test_unknown_keys_of_one_network_cost_a_query_each_only_within_a_budget(
     # Of one /64, which one client has to itself.
     answers = {sent_from(f"2001:db8::{number:x}", f"wrong-{secrets.token_hex(8)}") for number in range(60)}
     assert answers == {401}
-    assert 20 <= len(asked) <= 30
+    assert len(asked) == 20
     asked.clear()
     assert sent_from("2001:db8::1", writer.key) == 403  # a good key is found all the same, in the copy
     assert asked == []
@@ -206,7 +207,7 @@ def test_a_key_that_is_sent_again_costs_no_second_query(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("scopes", [["write"], ["read", "export", "unredacted"]])
 def test_what_is_written_into_the_copy_in_redis_is_no_key(writer: Sender, scopes: list[str]) -> None:
-    forged, copies = f"aw_forged_{secrets.token_hex(16)}", dlq.client.connect(500)
+    forged, copies = f"aw_forged_{secrets.token_hex(16)}", dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
     text = json.dumps([writer.name, scopes, None, [], [], []])
     mine = copies.hget(published_keys.hash_name(), api_keys.digest(writer.key))
     assert mine is not None
@@ -258,7 +259,7 @@ def _spoil(copy: str, writer: Sender) -> None:
     if copy == "of others":
         published_keys.replace({"a digest": ["tests", ["write"]]})
     elif copy == "lost":
-        dlq.client.connect(500).delete(published_keys.hash_name())
+        dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).delete(published_keys.hash_name())
     else:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(settings, "DLQ_ENTRY_KEY", secrets.token_bytes(32))
@@ -286,7 +287,7 @@ def test_without_both_servers_a_key_cannot_be_checked_and_that_is_503(
 @pytest.mark.slow
 def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender, postgres: Any) -> None:
     forged = f"aw_forged_{secrets.token_hex(16)}"
-    copies = dlq.client.connect(500)
+    copies = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
     with postgres.stopped():
         api_keys.forget()
         writer_of_key = json.dumps([OWN_WRITER, ["write"], None, [], []])

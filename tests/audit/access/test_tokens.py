@@ -196,8 +196,8 @@ def test_while_the_issuer_is_down_its_last_keys_hold_for_a_while(
 def test_the_copy_of_the_keys_cannot_be_made_by_whoever_writes_to_redis(issuer: Issuer, service: Sender) -> None:
     assert post(service, issuer.token(subject_of(service))) == 201
     name = dlq.client.app_key("audit", "issuer")
-    mac, _, text = dlq.client.connect(1000).get(name).partition(b" ")
-    dlq.client.connect(1000).set(name, mac + b" " + text.replace(b"first", b"forged"))
+    mac, _, text = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).get(name).partition(b" ")
+    dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS).set(name, mac + b" " + text.replace(b"first", b"forged"))
     assert published_keys.kept("issuer") is None
 
 

@@ -1,13 +1,10 @@
 """A queue of a test's own, so that its figures are known."""
 
-import secrets
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
 import msgspec
 import pytest
-from django.test import override_settings
 
 import dlq.counters
 import dlq.spool
@@ -21,13 +18,7 @@ from dlq.message import Message
 from dlq.stream import Stream
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import BATCH, Sender, with_id
-
-
-@pytest.fixture
-def own_queue() -> Iterator[None]:
-    """A queue that no other test spoils."""
-    with override_settings(DLQ_PREFIX=f"test-{secrets.token_hex(6)}"):
-        yield
+from tests.days import own_days
 
 
 def entries(sender: Sender) -> list[WriterDay]:
@@ -111,4 +102,4 @@ def park_on(sender: Sender, moment: datetime, count: int) -> date:
 
 def a_day() -> datetime:
     """A day that is this test's own."""
-    return datetime(1971, 1, 1, 12, tzinfo=UTC) + timedelta(days=secrets.randbelow(9000))
+    return datetime.combine(own_days(), time(12), UTC)

@@ -123,7 +123,12 @@ def test_the_alarm_is_told_until_it_was_heard_and_is_a_record(sender: Sender, mo
     park(sender, 1)
     queue_counts.copy()
     wipe(queue)
-    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or answers[len(texts) - 1])
+
+    def tell(name: str, text: str, **figures: int) -> bool:
+        texts.extend([text] if name == "dlq.restored" else [])  # others may have alarms that nobody heard
+        return name != "dlq.restored" or answers[len(texts) - 1]
+
+    monkeypatch.setattr("dlq.alarm.tell", tell)
     lives = [restored.settle(queue).id for _ in range(3)]
     for _ in range(3):
         deliver(retry_after=timedelta(0))

@@ -7,7 +7,6 @@ import atexit
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from urllib.request import urlopen
 
 from audit.buckets.storage import Storage
 from auditsite.embedded import Server
+from bench.ports import free_port
 from tests.servers import FOLDER
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "ceph")
@@ -66,15 +66,6 @@ def is_installed() -> bool:
     return all(shutil.which(program) for program in PROGRAMS)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(opened.getsockname()[1]) for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
-
-
 class Daemon(Server):
     """A process of Ceph."""
 
@@ -95,7 +86,7 @@ class Gateway:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.v1, self.v2, self.port = free_ports(3)
+        self.v1, self.v2, self.port = (free_port() for _ in range(3))
         self.access_key, self.secret_key = f"K{secrets.token_hex(8)}", secrets.token_hex(16)
         self._daemons: list[Daemon] = []
 

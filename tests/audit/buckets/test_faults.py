@@ -14,7 +14,7 @@ from audit.buckets import address, client
 from audit.buckets.bucket import Bucket
 from audit.buckets.faults import BucketFault
 from audit.buckets.storage import Storage
-from tests.audit.buckets.ceph import free_ports
+from bench.ports import free_port
 from tests.audit.buckets.conftest import Ours, library
 
 library()
@@ -51,7 +51,7 @@ def test_a_bucket_that_is_missing_is_named(locking: Ours) -> None:
 
 def test_a_server_that_is_not_there_may_be_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TRIES", 1)
-    [port] = free_ports(1)
+    port = free_port()
     fault = refused(ours(f"http://127.0.0.1:{port}"))
     assert "the server did not answer (EndpointConnection)" in str(fault) and fault.passes
 
@@ -129,7 +129,7 @@ def test_without_credentials_it_says_how_to_give_them(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    [port] = free_ports(1)
+    port = free_port()
     assert "there are no credentials" in str(refused(Storage(endpoint=f"http://127.0.0.1:{port}", region="x")))
 
 
@@ -140,3 +140,16 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "botocore.session", None)
     with pytest.raises(client.LibraryMissing, match=r"install the extra `s3`"):
         Bucket(AT, Storage()).list()
+
+
+def test_what_s3_can_be_asked_is_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.loaders import JSONFileLoader
+
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path))
+    storage = ours("http://127.0.0.1:1")
+    client.connect(storage, "one")
+    read.clear()
+    client.connect(storage, "another")
+    assert read == []

@@ -139,7 +139,7 @@ def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch
 
 @pytest.mark.slow
 def test_each_parked_event_that_redis_lost_is_named_and_found_again_by_the_retries(
-    sender: Sender, postgres: Any
+    sender: Sender, own_queue: None, postgres: Any
 ) -> None:
     first, *lost = numbered(*range(1, 1_002))
     assert sender.post(first).status_code == 201

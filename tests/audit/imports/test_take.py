@@ -101,7 +101,7 @@ def test_what_is_not_mapped_waits_as_it_came_and_costs_the_others_nothing(
     assert [each.state for each in taken] == ["stored", "dead", "dead", "dead"]
     assert [set(each.errors) for each in taken[1:]] == [{"eventID"}, {"eventTime", "eventSource"}, {""}]
     assert [each.id for each in took(body, "cloudtrail", foreign_writer)] == [each.id for each in taken]
-    drain.drain(seconds=5)
+    drain.drain(seconds=20)
     kept = dlq.stream.for_drain().pages.find(str(taken[1].id))
     assert kept is not None
     assert (kept.state, kept.body, kept.source) == ("dead", raw.encode(), foreign_writer)
@@ -117,7 +117,7 @@ def test_what_waits_is_stored_by_a_drain_once_its_mapping_maps_it(
     text = (BUILT_IN / "cloudtrail.toml").read_text(encoding="utf-8").replace(', "eventSource"]', "]")
     mended = mapping.read(text.replace('"cloudtrail.{eventSource|first}.', '"cloudtrail.'), "mended")
     monkeypatch.setattr(catalogue, "every", lambda: {"cloudtrail": mended})
-    drain.drain(seconds=5)
+    drain.drain(seconds=20)
     (row,) = Record.objects.filter(writer=foreign_writer)
     assert (row.event_data, row.event_type) == (event, "cloudtrail.create_user")
 

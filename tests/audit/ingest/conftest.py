@@ -1,4 +1,4 @@
-"""Scenes of ingest: a queue that is empty before and after, and events that are parked."""
+"""Scenes of ingest: a queue that is empty, and events that are parked."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +13,8 @@ from audit.queue import drain
 
 
 @pytest.fixture
-def empty_queue() -> Iterator[None]:
-    drain.drain(seconds=20)
+def empty_queue(own_queue: None) -> Iterator[None]:
+    """A queue of its own; what a test has left in it is stored in the end, as was promised."""
     yield
     assert gateway().breaker.wait_closed(20)
     drain.drain(seconds=20)

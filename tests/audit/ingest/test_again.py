@@ -1,7 +1,6 @@
 """Events with members that can be erased: stored once however often they come, by whichever way."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -21,16 +20,10 @@ from audit.receipts import issue
 from audit.receipts.verify import verify_receipts
 from tests.audit.conftest import an_event, with_id
 
+pytestmark = pytest.mark.usefixtures("empty_queue")
+
 RULES = Rules([Rule(name="mail", path="event_data.email", reason="r"), Rule(name="actor", path="actor_id", reason="r")])
 DATA = {"email": "zofie@example.org", "n": 1.5}
-
-
-@pytest.fixture(autouse=True)
-def empty_queue() -> Iterator[None]:
-    drain.drain(seconds=20)
-    yield
-    assert gateway().breaker.wait_closed(20)
-    drain.drain(seconds=20)
 
 
 def a_document(**changes: Any) -> dict[str, Any]:

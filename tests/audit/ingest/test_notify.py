@@ -26,8 +26,12 @@ def nothing() -> None:
     """What is told needs no mark."""
 
 
+def bodies() -> list[str]:
+    return [str(message.body) for message in mail.outbox]
+
+
 def mails(text: str) -> int:
-    return sum(message.body == text for message in mail.outbox)
+    return bodies().count(text)
 
 
 def test_what_no_way_took_is_told_later_and_only_by_the_way_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +125,8 @@ def test_an_alarm_that_comes_again_and_again_is_told_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
     for number in range(3):
         assert notify_anyway(once_an_hour, f"{once_an_hour}: {number}", not_again_for=timedelta(hours=1))
-    assert [message.body for message in mail.outbox] == [f"{once_an_hour}: 0"]
+    # Alarms of others that nobody heard are sent beside it.
+    assert [body for body in bodies() if body.startswith(once_an_hour)] == [f"{once_an_hour}: 0"]
     OutboxAlarm.objects.filter(alarm=once_an_hour).update(made_at=datetime.now(UTC) - timedelta(hours=2))
     assert notify_anyway(once_an_hour, f"{once_an_hour}: 3", not_again_for=timedelta(hours=1))
     assert mails(f"{once_an_hour}: 3") == 1

@@ -1,6 +1,5 @@
 """PostgreSQL and Redis both away: local files keep what is promised, and a drain brings it home first."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,9 @@ from tests.audit.conftest import BATCH, EVENTS, Sender, an_event, with_id
 
 
 @pytest.fixture(autouse=True)
-def folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
+def folder(empty_queue: None, settings: Any, tmp_path: Path) -> Path:
     settings.DLQ_SPOOL_DIR = tmp_path
-    drain.drain(seconds=20)
-    yield tmp_path
-    assert gateway().breaker.wait_closed(20)
-    drain.drain(seconds=20)
+    return tmp_path
 
 
 def stored(*documents: dict[str, Any]) -> list[Record]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-import dlq.client
 from audit.errors import KeyMissing, KeyUnknown
 from audit.formats import note
 from audit.formats.note import Signer
@@ -24,10 +24,8 @@ from tests.audit.conftest import send
 
 
 @pytest.fixture
-def key_file(tmp_path: Path) -> Iterator[Path]:
-    """Where a key of its own is, for nobody else: sites of other tests that have ended are forgotten at once."""
-    with dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS) as connection:
-        connection.delete(known_keys._name("seen"), known_keys._name("keys"))
+def key_file(own_queue: None, tmp_path: Path) -> Iterator[Path]:
+    """Where a key of its own is; beside a queue of its own, in which no process of another test says what it knows."""
     path = tmp_path / "seal_key"
     files = {"SEAL_KEY_FILE": path, "SEAL_PUBLIC_KEYS_FILE": ledger_keys.public_path(path)}
     with override_settings(**files):
@@ -192,4 +190,4 @@ def read_keys(**environment: str) -> None:
     code = "from audit.ledger import keys; keys.load()"
     command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SEAL_")}
-    subprocess.run(command, check=True, env=clean | environment, timeout=120)
+    subprocess.run(command, check=True, env=clean | environment | {"DLQ_PREFIX": settings.DLQ_PREFIX}, timeout=120)

@@ -88,7 +88,7 @@ def test_the_whole_queue_is_looked_at_now_and_then_and_on_demand(
 def test_a_replay_is_not_sealed_twice(empty_queue: None) -> None:
     events = send(3)
     for _ in range(2):
-        store(events, timeout_s=5)
+        store(events, timeout_s=20)
         seal.Sealer().once()
         assert len(sealed_of(events)) == 3
 
@@ -155,7 +155,7 @@ def test_a_record_that_commits_late_is_sealed_late_and_nothing_is_skipped(
         from audit.ingest.record import _insert
 
         _insert(connection, [slow], None)
-        threading.Thread(target=store, args=([fast],), kwargs={"timeout_s": 10}).start()
+        threading.Thread(target=store, args=([fast],), kwargs={"timeout_s": 20}).start()
         while not Record.objects.filter(id=fast.id).exists():
             pass
         sealer.once()

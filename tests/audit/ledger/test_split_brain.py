@@ -91,8 +91,8 @@ def test_nothing_is_signed_where_no_standby_has_confirmed_what_comes_next(pair: 
     seal_impatiently(seal.Sealer())
     assert signed == []
     # Somebody gives the wait up; another sealer meets what is committed on this server alone.
-    wait_until(lambda: pair.cancel_waits() == 1, seconds=10, what="the wait of the first sealer")
-    wait_until(lambda: one("SELECT count(*) FROM audit_intent") == 1, seconds=10, what="the intent")
+    wait_until(lambda: pair.cancel_waits() == 1, seconds=60, what="the wait of the first sealer")
+    wait_until(lambda: one("SELECT count(*) FROM audit_intent") == 1, seconds=60, what="the intent")
     seal_impatiently(seal.Sealer())
     assert signed == []
     pair.promote()

@@ -163,6 +163,6 @@ def test_the_command_serves_and_survives_a_kill(tmp_path: Path) -> None:
         url = line.removeprefix("SEAL_WITNESSES=").partition("=")[0]
         assert ask(url, body(old, new)).status == 200
         process.send_signal(sign)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         process.stdout.close()
     assert process.returncode == 0

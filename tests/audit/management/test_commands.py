@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django_q.models import Schedule
 
@@ -24,6 +24,7 @@ from audit.ingest.record import _park
 from audit.models import OWN_WRITER, LegalHold, Record, RedactionRule, Report, Review
 from audit.postgres.faults import Fault
 from audit.queue import drain
+from bench.ports import free_port
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 
@@ -41,7 +42,7 @@ def test_the_schedules_are_there_and_name_functions_that_exist() -> None:
         assert callable(getattr(tasks, function.rpartition(".")[2]))
 
 
-def test_a_tick_drains_and_leaves_a_sign_of_life() -> None:
+def test_a_tick_drains_and_leaves_a_sign_of_life(own_queue: None) -> None:
     accepted = accept(an_event(), writer="tests")
     _park([accepted], Fault.DOWN)
     assert "stored" in tasks.tick()
@@ -51,16 +52,10 @@ def test_a_tick_drains_and_leaves_a_sign_of_life() -> None:
 
 def test_samples_are_loaded_only_into_an_empty_store() -> None:
     accepted = accept(an_event(), writer="tests")
-    drain.store_promised([accepted], timeout_s=5)
+    drain.store_promised([accepted], timeout_s=20)
     out = StringIO()
     call_command("loadsample", stdout=out)
     assert "nothing was loaded" in out.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scraped(port: int) -> str:
@@ -69,11 +64,13 @@ def scraped(port: int) -> str:
 
 
 @pytest.mark.slow
-def test_the_watcher_drains_shows_what_it_counts_and_ends_at_sigterm_with_nothing_leased(tmp_path: Path) -> None:
+def test_the_watcher_drains_shows_what_it_counts_and_ends_at_sigterm_with_nothing_leased(
+    own_queue: None, tmp_path: Path
+) -> None:
     accepted = [accept(an_event(), writer="tests") for _ in range(20)]
     _park(accepted, Fault.DOWN)
     port = free_port()
-    own = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    own = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "DLQ_PREFIX": settings.DLQ_PREFIX}
     watcher = subprocess.Popen([sys.executable, "manage.py", "drain_dlq", "--watch"], cwd=ROOT, env=os.environ | own)
     try:
         deadline = time.monotonic() + 60
@@ -86,7 +83,7 @@ def test_the_watcher_drains_shows_what_it_counts_and_ends_at_sigterm_with_nothin
         assert int(counted[1]) >= 20
     finally:
         watcher.send_signal(signal.SIGTERM)
-    assert watcher.wait(timeout=20) == 0
+    assert watcher.wait(timeout=60) == 0
     assert dlq.stream.default().totals.stats().leased == 0
     assert "last_watch_at" in dlq.stream.default().activity.beats()
 

@@ -20,10 +20,17 @@ from tests.audit.conftest import BATCH, Sender, an_event
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """However long PostgreSQL takes on a busy machine, it is heard."""
+    monkeypatch.setattr(clock, "TIMEOUT_S", 20.0)
     clock.forget()
     yield
     clock.forget()
+
+
+def told_by_mail() -> list[str]:
+    """The alarms about clocks; those of others that nobody heard are sent beside them."""
+    return [str(message.body) for message in mail.outbox if message.subject == f"[{settings.SITE_NAME}] audit.clock"]
 
 
 def behind(monkeypatch: pytest.MonkeyPatch, **span: float) -> None:
@@ -57,11 +64,11 @@ def test_clocks_that_agree_are_no_skew_and_are_shown() -> None:
 def test_a_skew_is_told_once_until_the_clocks_agree_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
     with monkeypatch.context() as patch:
-        behind(patch, seconds=60)
+        behind(patch, seconds=60.4)  # of which an answer that is slow takes something
         clock_alarm.alarm()
         clock_alarm.alarm()
-        assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
-        assert "60 s apart" in mail.outbox[0].body
+        (text,) = told_by_mail()
+        assert "60 s apart" in text
     clock.forget()
     clock_alarm.alarm()
     assert not dlq.stream.for_drain().alarms.read().get(clock_alarm.told_name())
@@ -77,7 +84,7 @@ def test_a_host_whose_clock_is_right_takes_no_alarm_of_another_back(monkeypatch:
         with monkeypatch.context() as right:
             right.setattr(clock_alarm, "skew", lambda: clock.Skew(0.0, 0.0))
             clock_alarm.alarm()
-    assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
+    assert len(told_by_mail()) == 1
     dlq.stream.for_drain().alarms.remember("skew_told:behind.example", "")
 
 
@@ -87,7 +94,7 @@ def test_an_alarm_that_no_way_took_waits_in_the_outbox(monkeypatch: pytest.Monke
     monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", nobody_listens)
     monkeypatch.setattr(clock_alarm, "told_name", lambda: "skew_told:tests")
     with monkeypatch.context() as patch:
-        behind(patch, seconds=77)
+        behind(patch, seconds=77.4)
         clock_alarm.alarm()
         clock_alarm.alarm()
     (waiting,) = OutboxAlarm.objects.filter(alarm="audit.clock", heard_at=None)

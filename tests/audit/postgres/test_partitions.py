@@ -115,7 +115,7 @@ def test_records_of_the_month_in_the_default_partition_stay_and_the_rest_is_made
     start = month(30)
     middle = int((start.timestamp() + 10 * 86_400) * 1000)
     events = [_event(middle + offset) for offset in (0, 5)]
-    store(events, timeout_s=5)
+    store(events, timeout_s=20)
     assert partitions._make(start) == "made"
     assert {f"audit_record_{start:%Y_%m}", f"audit_record_{start:%Y_%m}_before"} <= names()
     assert Record.objects.filter(id__in=[event.id for event in events]).count() == 2

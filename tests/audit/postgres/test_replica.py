@@ -48,6 +48,7 @@ def standby(both: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setitem(connections.settings, replica.ALIAS, own)
     # How busy this machine is decides no test.
     monkeypatch.setattr(replica, "SHOWN_WAIT_S", 20.0)
+    monkeypatch.setattr(replica, "LOOK_S", 20.0)
     replica.forget()
     yield both
     connections[replica.ALIAS].close()

@@ -23,9 +23,8 @@ from tests.audit.conftest import Sender, an_event
 
 
 @pytest.fixture
-def queue() -> Iterator[Stream]:
-    """The queue, with nothing that waits before a test."""
-    drain.drain(seconds=20)
+def queue(own_queue: None) -> Iterator[Stream]:
+    """A queue of its own."""
     entry_keys.forget()
     yield dlq.stream.for_drain()
     drain.drain(seconds=20)

@@ -1,7 +1,6 @@
 """A forger with the password of Redis, or with access to the spool, makes no record, and is told of."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,11 +22,9 @@ from tests.audit.conftest import EVENTS, Sender, an_event
 
 
 @pytest.fixture
-def queue() -> Iterator[Stream]:
-    """The queue, with nothing that waits before or after a test."""
-    drain.drain(seconds=20)
-    yield dlq.stream.for_drain()
-    drain.drain(seconds=20)
+def queue(own_queue: None) -> Stream:
+    """A queue of its own, so that what is found dead in it is what a test has put there."""
+    return dlq.stream.for_drain()
 
 
 def as_the_store() -> Accepted:

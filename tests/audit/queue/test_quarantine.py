@@ -22,6 +22,8 @@ from dlq.drain import Summary
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
+pytestmark = pytest.mark.usefixtures("own_queue")
+
 
 def odd_message(body: bytes = b'{"a": "\\u0000"}\xff') -> Message:
     """What no other table would take."""

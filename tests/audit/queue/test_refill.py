@@ -66,7 +66,7 @@ def test_what_can_be_erased_of_an_event_comes_back_with_it_and_what_was_erased_d
 
 def test_what_the_store_lacks_is_stored_with_its_times_and_what_it_has_is_left(queue: Stream) -> None:
     lacking, here = an_accepted(), an_accepted()
-    store([here], timeout_s=5)
+    store([here], timeout_s=20)
     message = kept(queue, lacking)
     kept(queue, here)
     done = refill(by="somebody")
@@ -114,7 +114,7 @@ def test_what_other_hands_put_there_is_refused_and_named(queue: Stream, mac: byt
 def test_an_event_whose_id_was_taken_comes_back_under_its_other_id_once(queue: Stream) -> None:
     event = an_accepted()
     taken = accept(an_event(event_id=str(event.id), event_action="another"), writer="tests")
-    store([taken], timeout_s=5)
+    store([taken], timeout_s=20)
     kept(queue, event)
     assert refill(by="somebody").stored == 1
     assert Record.objects.filter(parent_event_id=event.id).count() == 1

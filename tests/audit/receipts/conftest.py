@@ -14,7 +14,7 @@ from audit.formats.note import Signer
 from audit.formats.receipt import Promise
 from audit.ingest.record import document
 from audit.ledger import seal
-from audit.models import BrokenPromise, Record
+from audit.models import BrokenPromise, OutboxAlarm, Record
 from audit.receipts import verify
 from dlq.message import Message
 from tests.audit.conftest import an_event
@@ -60,6 +60,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The alarms of a test, after what other tests left was told."""
     texts: list[str] = []
     BrokenPromise.objects.filter(told_at=None).update(told_at=datetime.now(UTC))
+    OutboxAlarm.objects.filter(heard_at=None).update(heard_at=datetime.now(UTC))
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
     yield texts
 

@@ -15,6 +15,7 @@ from audit.reports.sections import completeness
 from audit.reports.snapshot import COUNTS_SO_FAR, Snapshot
 from tests import plans
 from tests.audit.reports.conftest import sealed
+from tests.days import own_days
 from tests.plans import Read
 
 MOST = 100
@@ -63,7 +64,7 @@ def section_of(day: date, version: int = COUNTS_SO_FAR) -> tuple[Section, list[R
 def test_so_many_findings_are_counted_and_more_are_said_to_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "MOST_COUNTED", MOST)
     sealed(1)
-    exact = date(1980, 1, 1) + timedelta(days=3 * secrets.randbelow(1_000))  # days of their own
+    exact = own_days(3)
     more, far = exact + timedelta(days=1), exact + timedelta(days=2)
     find(exact, MOST)
     section, _ = section_of(exact)

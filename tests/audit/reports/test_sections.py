@@ -32,6 +32,7 @@ from tests.admin.conftest import parked_message
 from tests.audit.evidence.conftest import leaves, rules
 from tests.audit.reports.conftest import figures, made, sealed, today
 from tests.audit.review.conftest import a_day, failed, followed, noon, sign
+from tests.days import LATE, own_days
 
 __all__ = ["followed", "rules"]
 ME = Requester("tests")
@@ -47,7 +48,7 @@ def values(shown: tuple[Figure, ...]) -> dict[str, Any]:
 
 
 def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[date | None], None]) -> None:
-    day = date(2008, 1, 1) + timedelta(days=5 * secrets.randbelow(900))  # of its own: others choose earlier days
+    day = own_days(4, since=LATE)
     failed(day)
     followed(day)
     sign(day, "the bank refused one", by="olga")
@@ -163,7 +164,7 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
 
 
 def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
-    word, day = sealed(2), date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
+    word, day = sealed(2), own_days(since=LATE)
     legal_holds.place(word, reason="case 7", by="olga", by_service=True)
     sign(day, "all read", by="olga")
     sealed()
@@ -210,7 +211,7 @@ def by_name(report: Report) -> dict[str, Any]:
 
 
 def test_an_expectation_is_an_exception_while_it_is_open_and_not_for_having_been_told() -> None:
-    day = date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))  # of its own
+    day = own_days(since=LATE)
     finding = unmet(datetime.combine(day, time(12), UTC))
     trail.add("audit.expectation.unmet", actor=OWN_WRITER, correlation="completeness")
     basis = a_basis(day, day)

@@ -1,6 +1,5 @@
 """Scenes of the daily review: days of a test's own."""
 
-import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,15 +12,21 @@ from audit.models import Followed, Review
 from audit.review import signoff
 from audit.review.dispositions import Dispositions
 from tests.audit.conftest import an_event
+from tests.days import QUIET, own_days
 
 
 def a_day() -> date:
     """A day of its own, long before all others."""
-    return date(1971, 1, 1) + timedelta(days=random.SystemRandom().randrange(13_000))
+    return own_days()
+
+
+def a_quiet_day() -> date:
+    """A day of its own before all that any test has found: what is found stays open on later ones."""
+    return own_days(since=QUIET)
 
 
 def happened(day: date, writer: str = "tests", **changes: Any) -> None:
-    store([accept(an_event(event_timestamp=f"{day}T12:00:00Z", **changes), writer=writer)], timeout_s=5)
+    store([accept(an_event(event_timestamp=f"{day}T12:00:00Z", **changes), writer=writer)], timeout_s=20)
 
 
 def failed(day: date, times: int = 1) -> None:

@@ -15,7 +15,7 @@ from audit.ingest import rejections
 from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
 from audit.review import dispositions, exception_report, signoff
 from audit.review.signoff import NotSigned
-from tests.audit.review.conftest import a_day, failed, happened, noon, sign
+from tests.audit.review.conftest import a_day, a_quiet_day, failed, happened, noon, sign
 
 
 def rows(day: date, part: str) -> dict[str, int]:
@@ -114,7 +114,7 @@ def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
     with pytest.raises(NotSigned, match="or in the note"):
         sign(day, "  \x00")
     assert acts(day) == []
-    quiet = a_day() - timedelta(days=300 * 366)  # before all that any test has found
+    quiet = a_quiet_day()
     assert signoff.report_to_sign(quiet).exceptions == 0
     assert sign(quiet, "").note == ""
 
@@ -143,7 +143,7 @@ OTHER = {"grave": {"critical, gateway.signal.received": {"is": "ticket", "why": 
 
 
 def a_day_of_two_lines() -> date:
-    day = a_day() - timedelta(days=300 * 366)  # before all that any test has found
+    day = a_quiet_day()
     failed(day, 2)
     happened(day, severity="critical", event_type="gateway.signal.received")
     return day

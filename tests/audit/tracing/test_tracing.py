@@ -31,7 +31,7 @@ from tests.conftest import Breakable
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_queue")]
 ROOT = Path(__file__).parent.parent.parent.parent
 OFFLINE = [sys.executable, "-m", "auditsite.offline"]
 
@@ -133,12 +133,6 @@ def seal() -> None:
         pass
 
 
-def finish() -> None:
-    """Drain and seal what other tests have left."""
-    drain()
-    seal()
-
-
 def test_a_stored_event_is_followed_from_its_request_to_its_seal(collector: Collector, writer: Sender) -> None:
     caller = Caller()
     assert writer.post(an_event(), headers=caller.headers).status_code == 201
@@ -155,7 +149,7 @@ def test_a_stored_event_is_followed_from_its_request_to_its_seal(collector: Coll
 def test_a_parked_event_is_followed_through_the_queue(
     collector: Collector, writer: Sender, postgres: Breakable
 ) -> None:
-    finish()
+    seal()  # what other tests have left
     caller, event = Caller(), an_event()
     with postgres.stopped():
         answer = writer.post(event, headers=caller.headers)
@@ -187,7 +181,7 @@ def test_a_spooled_event_is_followed_home(collector: Collector, writer: Sender, 
 
 
 def test_a_batch_that_is_sealed_names_each_trace_that_brought_it(collector: Collector, writer: Sender) -> None:
-    finish()
+    seal()
     callers = [Caller() for _ in range(3)]
     for caller in callers:
         assert writer.post(an_event(), headers=caller.headers).status_code == 201

@@ -18,8 +18,9 @@ import pytest
 
 from audit.models import Record
 from audit.queue import drain
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.audit.conftest import EVENTS, Sender, with_id
 
 
@@ -58,7 +59,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     yield start
     for front in started:
         front.process.terminate()
-        assert front.process.wait(timeout=30) == 0
+        assert front.process.wait(timeout=60) == 0
 
 
 @pytest.fixture

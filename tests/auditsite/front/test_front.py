@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from auditsite.front import bounds
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.audit.conftest import EVENTS, Sender, with_id
 
 PER_ADDRESS = 20
@@ -54,7 +55,7 @@ def front() -> Iterator[Front]:
     front = Front()
     yield front
     front.process.terminate()
-    assert front.process.wait(timeout=20) == 0
+    assert front.process.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_who_has_too_many_connections_gets_no_more_and_others_do(front: Front) -
     assert front.get("/livez", "127.0.0.8") == 200
     for client in mine:
         client.close()
-    wait_until(lambda: front.get("/livez", "127.0.0.9") == 200, seconds=10, what="room for another connection")
+    wait_until(lambda: front.get("/livez", "127.0.0.9") == 200, seconds=60, what="room for another connection")
 
 
 @pytest.mark.slow
@@ -132,7 +133,7 @@ def test_workers_keep_to_different_cores_also_after_one_was_killed() -> None:
         assert len({core for own in cores(front) for core in own}) == 2
     finally:
         front.process.terminate()
-        assert front.process.wait(timeout=20) == 0
+        assert front.process.wait(timeout=60) == 0
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.processes import lives
 
 KEY = "k" * 32
@@ -29,6 +30,7 @@ class Front:
         self.keys = folder / "entry_key"
         self.keys.write_text(KEY)
         self.log = folder / "log"
+        self._from = 0
         size = ("--workers", "2", "--threads", "2")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -47,19 +49,31 @@ class Front:
     def renew(self) -> None:
         self.process.send_signal(signal.SIGHUP)
 
+    def begin(self) -> None:
+        """What was logged before counts no more."""
+        self._from = self.log.stat().st_size
+
     def logged(self, event: str) -> int:
-        return sum(json.loads(line)["event"] == event for line in self.log.read_text().splitlines() if line[:1] == "{")
+        lines = self.log.read_bytes()[self._from :].splitlines()
+        return sum(json.loads(line)["event"] == event for line in lines if line[:1] == b"{")
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
 
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    front = Front(tmp_path)
+@pytest.fixture(scope="module")
+def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The server of all tests here: two workers cost six seconds of processor time to start and renew."""
+    front = Front(tmp_path_factory.mktemp("front"))
     yield front
     front.process.terminate()
-    assert front.process.wait(timeout=30) == 0
+    assert front.process.wait(timeout=60) == 0
+
+
+@pytest.fixture
+def front(running: Front) -> Front:
+    running.begin()
+    return running
 
 
 @pytest.fixture
@@ -129,3 +143,5 @@ def test_workers_stay_where_the_new_ones_cannot_start(
     front.renew()
     wait_until(lambda: front.logged("workers_renewed") == 1, seconds=60, what="the renewal")
     assert ask(connect())[0] == 200
+    kept.close()
+    wait_until(lambda: not front.pids() & before, seconds=60, what="the workers of before to end")

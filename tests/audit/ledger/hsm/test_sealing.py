@@ -12,14 +12,13 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import override_settings
 
-import dlq.client
 from audit import checks
 from audit.errors import TokenFailed
 from audit.evidence import proof_bundle
 from audit.formats import note
 from audit.formats.note import Signer
 from audit.ledger import keys as ledger_keys
-from audit.ledger import known_keys, seal, verify
+from audit.ledger import seal, verify
 from audit.ledger.hsm import signer
 from audit.ledger.hsm.signer import TokenSigner
 from audit.models import Checkpoint, Record
@@ -37,10 +36,8 @@ LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
 
 
 @pytest.fixture
-def key_file(tmp_path: Path) -> Iterator[Path]:
-    """Where the log's key is, which no process of another test knows of."""
-    with dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS) as connection:
-        connection.delete(known_keys._name("seen"), known_keys._name("keys"))
+def key_file(own_queue: None, tmp_path: Path) -> Iterator[Path]:
+    """Where the log's key is; beside a queue of its own, in which no process of another test says what it knows."""
     path = tmp_path / "seal_key"
     path.write_text(SEAL_KEY.encode())
     public = ledger_keys.public_path(path)

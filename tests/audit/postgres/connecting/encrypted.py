@@ -8,8 +8,8 @@ from urllib.parse import quote
 import psycopg
 
 from auditsite.embedded import SYSTEM_USER, Postgres
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 
 # Debian's, of whichever version; apt-get install postgresql
 PROGRAMS = Path("/usr/lib/postgresql")
@@ -42,7 +42,7 @@ class EncryptedPostgres(Postgres):
         (self.data / "pg_hba.conf").write_text(text, encoding="ascii")
         before = self._loaded_at()
         self.run("SELECT pg_reload_conf()")
-        wait_until(lambda: self._loaded_at() != before, seconds=10, what="pg_hba.conf to be read")
+        wait_until(lambda: self._loaded_at() != before, seconds=60, what="pg_hba.conf to be read")
 
     def run(self, statement: str) -> Any:
         """Run a statement as the administrator; return its first row."""
