@@ -122,15 +122,8 @@ def test_rows_that_the_log_does_not_have_are_found_under_a_signature_too(
     """As somebody with the key could sign them."""
     scene.records(3)
     span()
-    table = columns.table
-
-    def forged(lines: Any) -> Any:
-        rows = table(lines).to_pylist()
-        rows[1]["received_at"] += timedelta(seconds=1)
-        return pyarrow.Table.from_pylist(rows, schema=columns.schema())
-
     with monkeypatch.context() as patch:
-        patch.setattr(columns, "table", forged)
+        patch.setattr(columns, "table", partial(changed, columns.table))
         folder = made(tmp_path)
     with pytest.raises(DayFault, match=f"the row of log entry {scene.first + 1} is not what the log has"):
         check(folder)
@@ -209,15 +202,8 @@ def test_a_file_of_the_store_whose_rows_are_not_the_logs_is_not_signed(
     """As where the log of a restored store has other leaves in their place."""
     scene.records(3)
     span()
-    table = columns.table
-
-    def other(lines: Any) -> Any:
-        rows = table(lines).to_pylist()
-        rows[1]["received_at"] += timedelta(seconds=1)
-        return pyarrow.Table.from_pylist(rows, schema=columns.schema())
-
     with monkeypatch.context() as patch:
-        patch.setattr(columns, "table", other)
+        patch.setattr(columns, "table", partial(changed, columns.table))
         killed_after(3, lambda: made(tmp_path))
     with pytest.raises(ArchiveUnusable, match=f"its row of log entry {scene.first + 1} is not what the log has"):
         made(tmp_path)
@@ -259,6 +245,13 @@ def test_a_file_says_in_its_metadata_whether_rules_of_redaction_hold(
         folder = made(tmp_path / "other")
     with pytest.raises(DayFault, match=r"part-00001\.parquet and _manifest\.json differ in whether rules of redaction"):
         check(folder)
+
+
+def changed(table: Any, lines: Any) -> Any:
+    """The rows of the lines, but that the second record was received a second later."""
+    rows = table(lines).to_pylist()
+    rows[1]["received_at"] += timedelta(seconds=1)
+    return pyarrow.Table.from_pylist(rows, schema=columns.schema())
 
 
 def lying(text_of: Any, kind: Any, *given: Any, **named: Any) -> str:
