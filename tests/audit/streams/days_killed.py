@@ -83,15 +83,20 @@ def killed_after(number: int, make_day: Callable[[], object]) -> bool:
     return False
 
 
-def killed_after_each_write(root_of: Callable[[int], Place], made: Callable[[Any], object]) -> Iterator[Any]:
-    """Make a day in a place of its own for each of its writes, killed after it; yield each, gone on with to its end."""
+def killed_after_each_write(
+    root_of: Callable[[int], Place], made: Callable[[Any], object], step: int = 1
+) -> Iterator[Any]:
+    """Make a day in a place of its own for each of its writes, killed after it; yield each, gone on with to its end.
+
+    With a `step` for each so many of them.
+    """
     number = 1
     while killed_after(number, partial(made, root_of(number))):
         # Killed after its last write it is whole.
         with suppress(ArchiveUnusable):
             made(root_of(number))
         yield root_of(number)
-        number += 1
+        number += step
     assert number > 8, "there were fewer writes than a day of some files has"
 
 
