@@ -87,14 +87,16 @@ class EventSchemaAdmin(RecordedFirst, ReadOnly):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)
-        others = EventSchema.objects.filter(event_type=row.event_type, event_version=row.event_version)
+        revisions = EventSchema.objects.filter(event_type=row.event_type, event_version=row.event_version)
+        newest = revisions.order_by("-revision").first()
         return self.page(
             request,
             "detail",
             title=f"Schema of {row}",
             row=row,
             mode=_mode(row),
-            is_newest=not others.filter(revision__gt=row.revision).exists(),
+            newest=newest,
+            is_newest=newest == row,
             document=json.dumps(row.document, indent=2, ensure_ascii=False),
         )
 

@@ -48,6 +48,7 @@ class StreamAdmin(ReadOnly):
             seen=time_tag(row.seen_at),
             begun=time_tag(row.begun_at),
             since=time_tag(row.problem_since),
+            ended=time_tag(row.ended_at),
             refusals=row.refusals[::-1],
         )
 

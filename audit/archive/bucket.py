@@ -30,7 +30,7 @@ class BucketTarget:
         try:
             self._bucket = Bucket(address.read(text), settings.S3)
         except ValueError as error:
-            raise ArchiveUnusable(f"This is no place for an archive: {error}.") from None
+            raise ArchiveUnusable(f"This is no place to keep files in: {error}.") from None
         self._has_lock: bool | None = None
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class BucketTarget:
         """
         with session_lock.tried(f"auditsite archive {self}") as is_ours:
             if not is_ours:
-                raise ArchiveUnusable(f"Another process is making the archive in {self}: wait for it.")
+                raise ArchiveUnusable(f"Another process is at work in {self}: wait for it.")
             with _told():
                 self._bucket.take_back()
             yield

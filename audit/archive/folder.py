@@ -114,7 +114,7 @@ class Folder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ArchiveUnusable(f"Another process is making the archive in {self.path}: wait for it.") from None
+                raise ArchiveUnusable(f"Another process is at work in {self.path}: wait for it.") from None
             yield
         finally:
             os.close(descriptor)

@@ -27,7 +27,7 @@ def look(target: Target, names: list[str]) -> Kept:
     if target.has_lock is None:
         return Kept([], [])
     if not target.has_lock:
-        text = "the bucket has no object lock: whoever may remove its objects can remove the archive"
+        text = "the bucket has no object lock: whoever may remove its objects can remove these files"
         return Kept([text], [text] if settings.ARCHIVE_LOCK.is_required else [])
     said = [(name, _said(target, name)) for name in names]
     notes = [

@@ -18,6 +18,7 @@ import dlq.stream
 from audit.errors import KeyMissing
 from audit.evidence import purged_leaves, redaction, resumable_zip, volumes
 from audit.formats import grammar, note, sampling
+from audit.formats.note import AnySigner
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.models import Checkpoint, Export, Gap
@@ -150,14 +151,20 @@ def log_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"origin": keys.load().origin, "checkpoint": checkpoint.number, "size": checkpoint.size, "root": root}
 
 
+def receipt_signer(what: str) -> AnySigner:
+    """The key of receipts, to sign `what`, named with its verb as for `sign_note`. Raises `KeyMissing`."""
+    signer = keys.receipts().signer
+    if signer is None:
+        raise KeyMissing(f"This process has only public keys of receipts, and {what} signed: set RECEIPT_KEY_FILE.")
+    return signer
+
+
 def sign_note(what: str, *lines: str) -> str:
     """A note signed with the key of receipts: the format, the log's origin, the other lines. Raises `KeyMissing`.
 
     `what` and its verb, such as "exports are", go into the error.
     """
-    signer = keys.receipts().signer
-    if signer is None:
-        raise KeyMissing(f"This process has only public keys of receipts, and {what} signed: set RECEIPT_KEY_FILE.")
+    signer = receipt_signer(what)
     text = "".join(f"{line}\n" for line in (lines[0], keys.load().origin, *lines[1:]))
     return note.join(text, [signer.sign(text)])
 

@@ -6,7 +6,7 @@ one finds that out at its next move.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from audit.errors import AuditError, Invalid
 from audit.ingest import trail
 from audit.ingest.own_event import Where
 from audit.ledger import reader
-from audit.models import OWN_WRITER, Stream
+from audit.models import OWN_WRITER, Record, Stream
 from audit.postgres import session_lock, sql
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 MAX_PROBLEM = 1_000
 # A streamer says so often that it is there, while nothing moves.
 SEEN_EVERY = timedelta(seconds=10)
+PLACED = "audit.stream.placed"
+# So many placings of a target are looked back at.
+PLACINGS = 1_000
 _WHERE = Where(category="streams", resource=("stream", ""))
 
 
@@ -101,11 +104,15 @@ class Cursor:
 
 
 @contextmanager
-def hold(name: str) -> Iterator[Cursor]:
-    """Hold the cursor of a target that `begin` made. Raises `StreamHeld`, database errors."""
+def hold(name: str, begins: Callable[[], None] = lambda: None) -> Iterator[Cursor]:
+    """Hold the cursor of a target that `begin` made, or that `begins` makes once nobody else can hold it.
+
+    Raises `StreamHeld`, and what `begins` and the database raise.
+    """
     with session_lock.tried(f"auditsite stream {name}") as is_held:
         if not is_held:
             raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
+        begins()
         holder = uuid.uuid4()
         Stream.objects.filter(pk=name).update(holder=holder)
         yield Cursor(name, holder)
@@ -144,6 +151,13 @@ def place_at(name: str, position: int, *, by: str) -> None:
     with hold(name):
         _record("placed", name, by, target=name, before=row.position, after=position)
         Stream.objects.filter(pk=name).update(position=position, holder=None)
+
+
+def reached(name: str) -> int:
+    """The log entry up to which a target was given the log before somebody placed it back; 0 where nobody did."""
+    acts = Record.objects.filter(writer=OWN_WRITER, event_type=PLACED, correlation_id=f"stream-{name}")
+    newest = acts.order_by("-id").values_list("event_data__before", flat=True)[:PLACINGS]
+    return max((int(before) for before in newest), default=0)
 
 
 @transaction.atomic

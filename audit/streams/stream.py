@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from contextlib import closing
+from functools import partial
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connections
@@ -76,8 +77,16 @@ def stream(plan: Plan, stop: threading.Event, *, follow: bool) -> int:
 
 
 def _hold(plan: Plan, stop: threading.Event, *, follow: bool) -> int:
-    cursors.begin(plan.name, kind=plan.kind, place=plan.target.place, unredacted=plan.unredacted, first=plan.first)
-    with cursors.hold(plan.name) as cursor, closing(plan.target), closing(leaves.Log()) as records:
+    # By whoever holds it alone: another one, with another file, must not say where it goes.
+    begins = partial(
+        cursors.begin,
+        plan.name,
+        kind=plan.kind,
+        place=plan.target.place,
+        unredacted=plan.unredacted,
+        first=plan.first,
+    )
+    with cursors.hold(plan.name, begins) as cursor, closing(plan.target), closing(leaves.Log()) as records:
         return _Streamer(plan, cursor, records, stop).run(follow=follow)
 
 
@@ -140,10 +149,15 @@ class _Streamer:
         return time.monotonic() - self._waiting_since < self._plan.hold_s
 
     def _resume(self) -> None:
-        """Take over what the target has beyond the cursor: a batch at most, of a streamer that was killed."""
+        """Take over what the target has beyond the cursor: a batch at most, of a streamer that was killed.
+
+        Not where somebody has placed it back: what the target has there it is to be given again.
+        """
         taken, position = self._plan.target.resume(), self._cursor.position
         self._is_resumed = True
-        if taken is None or not position <= taken.leaf < min(position + self._plan.most_records, self._size):
+        if taken is None or position < cursors.reached(self._plan.name):
+            return
+        if not position <= taken.leaf < min(position + self._plan.most_records, self._size):
             return
         # A restored log may have another record at this place.
         if Leaf.objects.filter(index=taken.leaf, record_id=taken.event_id).exists():

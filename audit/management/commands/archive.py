@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from audit.archive import check, create, read, span
+from audit.archive.places import METAVAR
 from audit.evidence.request import Requester
 from audit.ledger.verify.result import FAILURES, Verdict
 from audit.management import HarmlessCommand, operator_name
@@ -13,7 +14,6 @@ from audit.management.counting import counted
 from audit.models import Archive
 
 FAILED, NOT_COVERED = 3, 4
-PLACE = "FOLDER|s3://BUCKET/PREFIX"
 
 
 class Command(HarmlessCommand):
@@ -26,18 +26,18 @@ class Command(HarmlessCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         making = actions.add_parser("create", help="archive a range in a place of its own; go on with one cut off")
-        making.add_argument("folder", metavar=PLACE)
+        making.add_argument("folder", metavar=METAVAR)
         making.add_argument("--from", dest="first", metavar="INDEX|TIME", help="the first leaf, or what is sealed then")
         making.add_argument("--to", dest="last", metavar="INDEX|TIME", help="the leaf, or the time, after the range")
         making.add_argument("--month", metavar="YYYY-MM", help="what was sealed in a UTC month")
         checking = actions.add_parser("check", help="prove an archive against the log")
-        checking.add_argument("folder", metavar=PLACE)
+        checking.add_argument("folder", metavar=METAVAR)
         checking.add_argument("--volume", type=int, metavar="N", help="this volume alone")
         reading = actions.add_parser("read", help="read an archive back, to search in it: the page Archived records")
-        reading.add_argument("folder", metavar=PLACE)
+        reading.add_argument("folder", metavar=METAVAR)
         reading.add_argument("--volume", type=int, metavar="N", help="this volume alone")
         forgetting = actions.add_parser("forget", help="remove what was read back; the archive stays")
-        forgetting.add_argument("archive", metavar=f"{PLACE}|ID")
+        forgetting.add_argument("archive", metavar=f"{METAVAR}|ID")
         actions.add_parser("list", help="all archives, and what their last check said")
 
     def handle(self, *args: Any, **options: Any) -> None:

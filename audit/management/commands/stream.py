@@ -1,12 +1,12 @@
 """`manage.py stream`: give the targets of `streams.toml` the log, record after record."""
 
 import threading
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
+from audit.archive.places import METAVAR
 from audit.health import serve_metrics
 from audit.management import HarmlessCommand, operator_name, stop_at_signal
 from audit.management.counting import counted
@@ -34,10 +34,10 @@ class Command(HarmlessCommand):
 
         day = actions.add_parser("day", help="write the records of a UTC day as Parquet files, with a signed manifest")
         day.add_argument("day", metavar="YYYY-MM-DD")
-        day.add_argument("folder", type=Path, metavar="FOLDER")
+        day.add_argument("place", metavar=METAVAR, help="where the day gets a folder or prefix of its own, day=...")
         day.add_argument("--unredacted", action="store_true", help="do not apply the rules of redaction")
         checking = actions.add_parser("check-day", help="hold the files of a day against their manifest and the log")
-        checking.add_argument("folder", type=Path, metavar="FOLDER", help="such as FOLDER/day=2026-11-27")
+        checking.add_argument("place", metavar=METAVAR, help="of the day, such as FOLDER/day=2026-11-27")
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, f"_{options['action'].replace('-', '_')}")(options)
@@ -81,7 +81,7 @@ class Command(HarmlessCommand):
         with counted("records") as show:
             made = make.make(
                 options["day"],
-                options["folder"],
+                options["place"],
                 by=operator_name(),
                 unredacted=options["unredacted"],
                 progress=show,
@@ -89,7 +89,9 @@ class Command(HarmlessCommand):
         self.stdout.write(f"{made}: check it with `manage.py stream check-day {made}`")
 
     def _check_day(self, options: dict[str, Any]) -> None:
-        read = check.check(options["folder"])
+        read, notes = check.check(options["place"])
+        for note in notes:
+            self.stdout.write(note)
         self.stdout.write(f"{read.day}: log entries {read.first} to {read.last - 1}, {read.purged} of them purged")
         self.stdout.write(f"{len(read.parts)} files are as they were signed, and each row leads to its leaf")
 

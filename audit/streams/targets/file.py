@@ -5,6 +5,7 @@ behind its last whole one.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,12 +44,12 @@ class FileTarget:
         """Cut a torn line off the newest file, and name the last whole line. Raises `TargetFault`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for path in sorted(self.folder.glob(f"{self._name}-*.jsonl"), reverse=True):
+            for path in sorted(self._files(), reverse=True):
                 if last := _mend(path):
                     line = Line(0, last)
                     return Taken(int(line.document()["leaf_index"]), line.event_id)
         except (KeyError, ValueError) as error:
-            raise Misconfigured(f"{self.folder}: its newest file is none of a stream: {error}") from None
+            raise self._foreign(error) from None
         except OSError as error:
             raise _fault(error, self.folder) from None
         return None
@@ -64,6 +65,8 @@ class FileTarget:
                 # A part of it may be there: it must not become the beginning of the next line.
                 os.ftruncate(file.fileno(), self._size)
                 raise
+        except ValueError as error:
+            raise self._foreign(error) from None
         except OSError as error:
             self.close()
             raise _fault(error, self.folder) from None
@@ -74,6 +77,9 @@ class FileTarget:
             self._file.close()
             self._file = None
 
+    def _foreign(self, error: Exception) -> Misconfigured:
+        return Misconfigured(f"{self.folder}: its newest file is none of a stream: {error}")
+
     def _open(self, index: int) -> IO[bytes]:
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         if self._file is not None and self._day == day and self._size < self._most_bytes:
@@ -81,14 +87,22 @@ class FileTarget:
         self.close()
         self._day = day
         path = self._newest(day) or self.folder / f"{self._name}-{day}-{index:012}.jsonl"
+        # It need not be the newest, which was mended: a target that was placed back is given older ones again.
+        if path.exists():
+            _mend(path)
         self._file = path.open("ab", buffering=0)
         self._size = path.stat().st_size
         resumable_zip.sync(self.folder)
         return self._file
 
+    def _files(self, day: str = r"\d{4}-\d\d-\d\d") -> list[Path]:
+        """The files of this target, and of none whose name begins like its own."""
+        name = re.compile(rf"{re.escape(self._name)}-{day}-\d{{12,}}\.jsonl")
+        return [path for path in self.folder.glob(f"{self._name}-*.jsonl") if name.fullmatch(path.name)]
+
     def _newest(self, day: str) -> Path | None:
         """The file of the day to go on in, if it has room."""
-        path = max(self.folder.glob(f"{self._name}-{day}-*.jsonl"), default=None)
+        path = max(self._files(day), default=None)
         return path if path is not None and path.stat().st_size < self._most_bytes else None
 
 

@@ -55,9 +55,9 @@ class S3Target:
             bucket = self._opened()
             if not (days := [day for day in bucket.folders() if _DAY.match(day)]):
                 return None
-            newest = max(
-                (name for name in bucket.list(f"{max(days)}{self._name}-") if name.endswith(".gz")), default=None
-            )
+            # Of this target, and of none whose name begins like its own.
+            own = re.compile(rf"{re.escape(max(days) + self._name)}-\d{{12,}}-[0-9a-f]{{{DIGITS}}}\.jsonl\.gz")
+            newest = max(filter(own.fullmatch, bucket.list(f"{max(days)}{self._name}-")), default=None)
             if newest is None:
                 return None
             with TemporaryDirectory(prefix="auditsite-stream-", dir=settings.S3.work_dir) as folder:

@@ -1,14 +1,20 @@
 """syslog: RFC 5424 over TCP or TLS (RFC 5425), each message after its length (RFC 6587).
 
 The protocol has no answers. So each batch has a connection of its own: we end our half of it, and the receiver, once it
-has read all of it, closes the other. Where it resets the connection or never closes it, the batch is sent again.
+has read all of it, closes the other. Where it resets the connection, never closes it, or closes before all of it has
+arrived, the batch is sent again.
 """
 
+import fcntl
+import os
 import re
 import socket
 import ssl
+import sys
+import termios
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from audit.streams.config import Options
@@ -25,6 +31,7 @@ SEVERITIES = {
     **{"notice": 5, "info": 6, "debug": 7},
 }
 INFORMATIONAL = 6
+ARRIVAL_POLL_S = 0.005
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 # In the value of a parameter these are escaped (6.3.3).
 _ESCAPED = re.compile(r'(["\\\]])')
@@ -110,16 +117,35 @@ def _await_end(connection: socket.socket, ends: float) -> None:
     """End our half, and wait until the receiver, having read all, ends its own. Raises `OSError`."""
     _bound(connection, ends)
     if isinstance(connection, ssl.SSLSocket):
-        try:
-            # Sends close_notify, and waits for that of the receiver.
+        # Sends close_notify, and waits for that of the receiver. It may close without one.
+        with suppress(ssl.SSLEOFError):
             connection = connection.unwrap()
-        except ssl.SSLEOFError:
-            # It closed without one. With something unread it would have reset the connection.
-            return
         _bound(connection, ends)
     connection.shutdown(socket.SHUT_WR)
     while connection.recv(4_096):
         _bound(connection, ends)
+    _await_arrival(connection, ends)
+
+
+def _await_arrival(connection: socket.socket, ends: float) -> None:
+    """Wait until all that was sent is with the receiver: it may have ended its half while some was on the way.
+
+    What comes to a receiver that has closed is answered by a reset. Raises `OSError`.
+    """
+    while waiting := _under_way(connection):
+        if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))
+        if time.monotonic() > ends:
+            raise OSError(f"it ended the connection and has not taken the last {waiting:,} bytes of a batch")
+        time.sleep(ARRIVAL_POLL_S)
+
+
+def _under_way(connection: socket.socket) -> int:
+    """The bytes that were sent and whose arrival is not confirmed; 0 where the system does not say."""
+    try:
+        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _bound(connection: socket.socket, ends: float) -> None:

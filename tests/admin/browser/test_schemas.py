@@ -5,6 +5,7 @@ import secrets
 import pytest
 from playwright.sync_api import expect
 
+from audit.models import EventSchema
 from audit.schemas import in_force
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import person, stored_record
@@ -21,7 +22,13 @@ def test_the_pages_of_schemas_are_clean_and_accessible(visitor: Visitor) -> None
         row = registered(kind, {"title": HOSTILE, "required": ["user"], "type": "object"}, mode=mode)
     visitor.come_in(person("administrator"))
     of_list = "/admin/audit/eventschema/"
-    pages = {"schemas": of_list, "schema": f"{of_list}{row.pk}/change/", "schema-add": f"{of_list}add/?from={row.pk}"}
+    first = EventSchema.objects.get(event_type=kind, revision=1)
+    pages = {
+        "schemas": of_list,
+        "schema": f"{of_list}{row.pk}/change/",
+        "schema-older": f"{of_list}{first.pk}/change/",
+        "schema-add": f"{of_list}add/?from={row.pk}",
+    }
     for name, address in pages.items():
         visitor.open(address, name)
         assert visitor.findings_of_state(name) == [], name

@@ -52,6 +52,15 @@ def test_the_pages_of_streams_are_clean_and_accessible(visitor: Visitor) -> None
                 place="https://e.example.com/audit",
                 **usual | {"seen_at": long_ago},
             ),
+            Stream(
+                name=f"left-{mark}",
+                kind="http",
+                place="https://collector.example.com/in",
+                problem="https://collector.example.com/in did not answer: Connection refused",
+                problem_since=long_ago,
+                samples=samples,
+                **usual | {"position": size - 2, "seen_at": long_ago},
+            ),
             Stream(name=f"old-{mark}", kind="http", place="http://h", ended_at=now, **usual),
         ]
     )
@@ -63,6 +72,8 @@ def test_the_pages_of_streams_are_clean_and_accessible(visitor: Visitor) -> None
             "stream": f"{of_list}lake-{mark}/change/",
             "stream-failing": f"{of_list}siem-{mark}/change/",
             "stream-alone": f"{of_list}search-{mark}/change/",
+            "stream-left": f"{of_list}left-{mark}/change/",
+            "stream-ended": f"{of_list}old-{mark}/change/",
         }.items():
             visitor.open(address, name)
             assert visitor.findings_of_state(name) == [], name

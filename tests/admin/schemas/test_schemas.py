@@ -26,7 +26,10 @@ def test_an_administrator_registers_a_schema_and_another_revision_of_it(administ
     assert kind in begun and "&quot;user&quot;" in begun
     administrator.post(ADD, form(event_type=kind, mode="refuse"))
     assert [each.mode for each in EventSchema.objects.filter(event_type=kind)] == ["refuse", "warn"]
-    assert "A newer revision holds" in administrator.get(answer.redirect_chain[-1][0]).content.decode()
+    older = administrator.get(answer.redirect_chain[-1][0]).content.decode()
+    newest = EventSchema.objects.get(event_type=kind, revision=2)
+    assert "A newer revision holds" in older
+    assert f'<a href="/admin/audit/eventschema/{newest.pk}/change/">revision 2</a>' in older
     page = administrator.get(LIST, {"q": kind}).content.decode()
     assert "refuse" in page and "2 schema revisions" in page
 

@@ -1,5 +1,6 @@
 """The page of streams shows each target's state, what it lacks, and what it said last."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,24 @@ def test_a_target_shows_its_state_and_its_last_error(
     page = page_of(operator, scene.name)
     assert "It has taken every record whole" in page
     assert "up to date" in page and "nothing" in page and "Why it does not go on" not in page
+
+
+def test_a_target_that_failed_and_has_no_streamer_now_is_not_said_to_be_tried_again(operator: Client) -> None:
+    long_ago = sql.now() - timedelta(hours=2)
+    row = Stream.objects.create(
+        **{"name": "left-alone", "kind": "http", "place": "http://h", "begun_at": long_ago, "seen_at": long_ago},
+        problem="http://h answered 503",
+        problem_since=long_ago,
+    )
+    page = page_of(operator, "left-alone")
+    assert "http://h answered 503" in page and "No streamer is at work" in page
+    assert "manage.py stream run left-alone" in page and "tries again by itself" not in page
+    Stream.objects.filter(pk=row.pk).update(seen_at=sql.now())
+    page = page_of(operator, "left-alone")
+    assert "tries again by itself" in page and "No streamer is at work" not in page
+    Stream.objects.filter(pk=row.pk).update(ended_at=sql.now(), problem="")
+    page = page_of(operator, "left-alone")
+    assert "It ended" in page and "No streamer is at work" not in page
 
 
 def test_the_lag_of_a_day_is_drawn_and_what_was_left_out_is_named(auditor: Client, operator: Client) -> None:

@@ -89,7 +89,7 @@ def test_a_bucket_without_a_lock_is_verified_with_a_note(plain: Ours) -> None:
     made(plain)
     result = checked(plain)
     assert (result.verdict, result.faults) == ("VERIFIED", [])
-    assert result.notes == ["the bucket has no object lock: whoever may remove its objects can remove the archive"]
+    assert result.notes == ["the bucket has no object lock: whoever may remove its objects can remove these files"]
 
 
 def test_where_locks_are_required_a_bucket_without_one_is_refused_and_its_archive_is_not_covered(
@@ -242,7 +242,7 @@ with session_lock.tried("auditsite archive {locking.place("2026-08")}") as held:
     assert other.stdout is not None
     try:
         assert other.stdout.readline() == "True\n"
-        with pytest.raises(ArchiveUnusable, match="Another process is making the archive in s3://"):
+        with pytest.raises(ArchiveUnusable, match="Another process is at work in s3://"):
             create.resume(archive, ME)
     finally:
         other.communicate("\n")
@@ -308,7 +308,7 @@ def test_the_command_takes_a_bucket_where_it_takes_a_folder(locking: Ours, capsy
 
 @pytest.mark.parametrize("place", ["s3://", "s3://UPPER/x", "s3://bucket/../x"])
 def test_what_is_no_address_of_a_bucket_is_refused(place: str) -> None:
-    with pytest.raises(ArchiveUnusable, match="This is no place for an archive"):
+    with pytest.raises(ArchiveUnusable, match="This is no place to keep files in"):
         check.check(ME, place)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from audit.ledger import reader
-from audit.streams import cursor
-from audit.streams.stream import GaveUp
+from audit.models import Stream
+from audit.streams import cursor, kinds
+from audit.streams.stream import GaveUp, stream
 from audit.streams.targets import file as files
 from tests.audit.streams.conftest import Scene
 
@@ -72,7 +74,7 @@ def test_a_torn_line_is_cut_off_and_what_is_whole_is_not_written_again(scene: Sc
     [path] = folder.iterdir()
     body = path.read_bytes()
     before = scene.row().position
-    cursor.place_at(scene.name, before - 2, by="op")
+    Stream.objects.filter(pk=scene.name).update(position=before - 2)
     path.write_bytes(body + b'{"event_timestamp":"2026-')
     scene.records(3)
     scene.once()
@@ -88,11 +90,52 @@ def test_lines_of_another_log_are_not_taken_for_those_of_this_one(scene: Scene, 
     [path] = folder.iterdir()
     last = json.loads(path.read_bytes().splitlines()[-1])
     position = scene.row().position
-    cursor.place_at(scene.name, position - 1, by="op")
+    Stream.objects.filter(pk=scene.name).update(position=position - 1)
     last["event_id"] = "01910000-0000-7000-8000-000000000000"
     path.write_bytes(json.dumps(last).encode() + b"\n")
     scene.once()
     assert leaves(folder)[:2] == [position - 1, position - 1]
+
+
+def test_a_target_that_is_placed_back_is_given_what_it_has_again(scene: Scene, folder: Path) -> None:
+    """As where some of its files were lost: the newest that is left says nothing of those before it."""
+    first, *others = scene.records(4)
+    scene.once()
+    last = scene.row().position
+    cursor.place_at(scene.name, others[0], by="op")
+    scene.once()
+    assert leaves(folder) == [*range(first, last), *range(others[0], scene.row().position)]
+    assert cursor.reached(scene.name) == last
+
+
+def test_a_torn_line_in_a_file_that_is_not_the_newest_is_cut_off_before_more_is_written(
+    scene: Scene, folder: Path
+) -> None:
+    """As a kill leaves it where the target was placed back, and later files are full."""
+    scene.has(type="file", folder=str(folder), batch_records=1, max_mb=1)
+    first = scene.records(10, event_data={"text": "x" * 260_000})[0]
+    scene.once()
+    assert len([*folder.iterdir()]) == 2
+    cursor.place_at(scene.name, first + 1, by="op")
+    path = folder / f"{scene.name}-{datetime.now(UTC):%Y-%m-%d}-{first + 1:012}.jsonl"
+    path.write_bytes(b'{"event_timestamp":"2026-')
+    scene.once()
+    lines = path.read_bytes().splitlines()
+    assert [json.loads(line)["leaf_index"] for line in lines[:3]] == [first + 1, first + 2, first + 3]
+
+
+def test_a_target_whose_name_begins_that_of_another_has_files_of_its_own(scene: Scene, folder: Path) -> None:
+    """In one folder the newest file of the other is not its own."""
+    of_one = scene.file.read_text(encoding="utf-8")
+    other = f"{scene.name}-9"
+    scene.file.write_text(of_one + of_one.replace(scene.name, other, 1), encoding="utf-8")
+    scene.records(4)
+    stream(kinds.plan_of(other), threading.Event(), follow=False)
+    scene.once()
+    for name in (scene.name, other):
+        [path] = folder.glob(f"{name}-2*.jsonl")
+        found = [json.loads(line)["leaf_index"] for line in path.read_bytes().splitlines()]
+        assert found == [*range(scene.first, Stream.objects.get(pk=name).position)]
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem_and_nothing_is_lost(scene: Scene, tmp_path: Path) -> None:

@@ -45,6 +45,17 @@ def leaves(ours: Ours) -> list[int]:
     return [json.loads(line)["leaf_index"] for line in lines]
 
 
+def test_a_target_whose_name_begins_that_of_another_has_objects_of_its_own(scene: Scene, lake: Ours) -> None:
+    """Below one prefix the newest object of the other is not its own."""
+    of_one, other = scene.file.read_text(encoding="utf-8"), f"{scene.name}-9"
+    scene.file.write_text(of_one + of_one.replace(scene.name, other, 1), encoding="utf-8")
+    scene.records(3)
+    stream(kinds.plan_of(other), threading.Event(), follow=False)
+    scene.once()
+    found, last = leaves(lake), Stream.objects.get(pk=other).position
+    assert [found.count(index) for index in range(scene.first, last)] == [2] * (last - scene.first)
+
+
 def test_objects_have_every_record_once_in_order_and_are_named_by_day_and_first_entry(scene: Scene, lake: Ours) -> None:
     scene.records(8)
     scene.once()

@@ -193,13 +193,31 @@ def test_a_stream_that_begins_changes_or_ends_is_a_record_first(scene: Scene, fa
 def test_a_second_streamer_is_told_that_there_is_one(scene: Scene, far_end: FarEnd) -> None:
     scene.has(type="http", url=far_end.url)
     scene.once()
-    answers: list[BaseException] = []
+    assert _beside_another(scene) == f"Another streamer works on {scene.name}: one at a time moves its cursor."
+
+
+def test_a_streamer_that_does_not_hold_a_target_does_not_say_where_it_goes(scene: Scene, far_end: FarEnd) -> None:
+    """As one on another host, with another file: the row and the records are of the one that is at work."""
+    scene.has(type="http", url=far_end.url)
+    scene.once()
+    scene.has(type="http", url=f"{far_end.url}/other")
+    assert "Another streamer works on" in _beside_another(scene)
+    assert scene.row().place == far_end.url
+    acts = Record.objects.filter(correlation_id=f"stream-{scene.name}", event_type="audit.stream.changed")
+    assert not acts.exists()
+    scene.once()
+    assert scene.row().place == f"{far_end.url}/other" and acts.count() == 1
+
+
+def _beside_another(scene: Scene) -> str:
+    """What a streamer says while another one holds the target."""
+    answers: list[str] = []
 
     def second() -> None:
         try:
             scene.once()
         except StreamHeld as held:
-            answers.append(held)
+            answers.append(str(held))
         finally:
             connections.close_all()
 
@@ -207,9 +225,8 @@ def test_a_second_streamer_is_told_that_there_is_one(scene: Scene, far_end: FarE
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
-    assert [str(held) for held in answers] == [
-        f"Another streamer works on {scene.name}: one at a time moves its cursor."
-    ]
+    [answer] = answers
+    return answer
 
 
 def test_a_streamer_that_another_took_over_from_cannot_move_the_cursor(scene: Scene, far_end: FarEnd) -> None:

@@ -142,6 +142,37 @@ def test_a_receiver_that_never_closes_is_said_to_be_so(scene: Scene, receiver: R
     assert scene.row().position == scene.first
 
 
+def test_a_receiver_that_ends_its_side_before_all_has_arrived_has_not_taken_the_batch(scene: Scene) -> None:
+    """It reads nothing, and its window is small: most of the batch is still with us when its end comes."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    ended: list[socket.socket] = []
+
+    def ends() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.shutdown(socket.SHUT_WR)
+                ended.append(connection)
+
+    thread = threading.Thread(target=ends, daemon=True)
+    thread.start()
+    scene.has(type="syslog", host="127.0.0.1", port=server.getsockname()[1], tls=False, timeout_s=0.3)
+    scene.records(20, event_data={"text": "x" * 5_000})
+    try:
+        with pytest.raises(GaveUp, match=r"ended the connection and has not taken the last [0-9,]+ bytes of a batch"):
+            scene.once()
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+        for connection in ended:
+            connection.close()
+    assert scene.row().position == scene.first
+
+
 def test_a_receiver_that_is_away_loses_nothing(scene: Scene) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
