@@ -5,6 +5,7 @@ removed      leaves whose record went under a purge, by its certificate
 checkpoints  every checkpoint: its signature, number and time; cosignatures, anchor, witnesses
 young        the first checkpoint, which may be on its way outside still
 unsealed     records without a leaf, and the tail that waits for the sealer
+waiting      what of some records the sealer was given
 correlation  the records of one correlation, each with its proof
 pending      a moment in which the sealer may take what a correlation has
 result       counts, findings, verdict
