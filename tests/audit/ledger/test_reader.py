@@ -6,15 +6,7 @@ from django.db import transaction
 from audit.ledger import reader
 from audit.postgres import sql
 from tests.audit.conftest import one
-
-QUEUED = """
-WITH queued AS (
-    INSERT INTO audit_unsealed (record_id, leaf_hash, stored_at)
-    SELECT gen_random_uuid(), sha256(n::text::bytea), now() - interval '1 hour' FROM generate_series(1, %s) n
-    RETURNING 1
-) SELECT count(*) FROM queued
-"""
-READ = "SELECT pg_stat_get_xact_tuples_returned('audit_unsealed'::regclass)"
+from tests.audit.ledger.conftest import QUEUED, READ
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -21,7 +21,7 @@ from audit.postgres import sql
 from tests import plans
 from tests.attacks.catalogue import statement
 from tests.audit.conftest import an_event, one
-from tests.audit.ledger.test_reader import QUEUED, READ
+from tests.audit.ledger.conftest import QUEUED, READ
 
 # So many wait before the records that are asked for, and so many of them are looked through.
 BEFORE, FEW = 200, 50
