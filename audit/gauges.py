@@ -73,10 +73,10 @@ def _clocks() -> Iterator[Metric]:
 
 def _log() -> Iterator[Metric]:
     head = reader.head()
-    waiting, age = reader.waiting()
+    waiting = reader.waiting()
     yield GaugeMetricFamily("audit_log_size", "Records under the newest checkpoint", value=head.size if head else 0)
-    yield GaugeMetricFamily("audit_log_unsealed", "Records that wait for the sealer", value=waiting)
-    yield GaugeMetricFamily("audit_log_lag_seconds", "How long the oldest of them has waited", value=age)
+    yield GaugeMetricFamily("audit_log_unsealed", "Records that wait for the sealer", value=waiting.number)
+    yield GaugeMetricFamily("audit_log_lag_seconds", "How long the oldest of them has waited", value=waiting.oldest_s)
     signed = head.created_at.timestamp() if head else 0
     yield GaugeMetricFamily("audit_log_signed_timestamp_seconds", "When the newest checkpoint was signed", value=signed)
     cosigned = {name: moment.timestamp() for name, moment in reader.last_cosigned().items()}

@@ -172,13 +172,13 @@ def _records() -> list[Part]:
 def _log() -> list[Part]:
     url = reverse("admin:audit_checkpoint_changelist")
     head = reader.head()
-    count, seconds = reader.waiting()
+    waiting = reader.waiting()
     if head is None:
         return [Part("Sealed log", "warning", "empty", "Nothing is sealed yet: is the sealer running?", url)]
     silent = (datetime.now(UTC) - head.created_at).total_seconds()
     value = f"{intcomma(head.size)} records"
-    if seconds > settings.SEAL_MERGE_DELAY_S:
-        remark = f"{waiting_records(count, seconds)}: is the sealer running?"
+    if waiting.oldest_s > settings.SEAL_MERGE_DELAY_S:
+        remark = f"{waiting_records(waiting.number, waiting.oldest_s)}: is the sealer running?"
         return [Part("Sealed log", "error", value, remark, url)]
     if silent > 2 * settings.SEAL_IDLE_S:
         return [Part("Sealed log", "error", value, f"Nothing was signed for {age(silent)}.", url)]

@@ -23,7 +23,8 @@ _WAITING = """
 WITH first AS MATERIALIZED (SELECT stored_at FROM audit_unsealed LIMIT %(most)s + 1)
 SELECT CASE WHEN count(*) > %(most)s THEN greatest(count(*), pg_stat_get_live_tuples('audit_unsealed'::regclass))
             ELSE count(*) END,
-       coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8
+       coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8,
+       coalesce(extract(epoch FROM clock_timestamp() - max(stored_at)), 0)::float8
 FROM first
 """
 _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
@@ -49,6 +50,15 @@ class Evidence(NamedTuple):
     leaf: Leaf
     checkpoint: Checkpoint
     proof: note.Proof
+
+
+class Waiting(NamedTuple):
+    """How many records wait for the sealer, about how many beyond `COUNTED`; and for how many seconds the oldest and
+    the newest of those that were counted have."""
+
+    number: int
+    oldest_s: float
+    newest_s: float
 
 
 def head(using: str = "reader") -> Checkpoint | None:
@@ -155,11 +165,10 @@ def best_cosigned(using: str = "reader") -> Checkpoint | None:
     return None if number is None else Checkpoint.objects.using(using).filter(number=number).first()
 
 
-def waiting() -> tuple[int, float]:
-    """Return how many records wait for the sealer, about how many beyond `COUNTED`, and for how many seconds the oldest
-    of those that were counted has."""
-    [(count, seconds)] = sql.rows(_WAITING, {"most": COUNTED}, using="reader")
-    return count, seconds
+def waiting(using: str = "reader") -> Waiting:
+    """Return what waits for the sealer."""
+    [row] = sql.rows(_WAITING, {"most": COUNTED}, using)
+    return Waiting(*row)
 
 
 def last_cosigned() -> dict[str, datetime]:

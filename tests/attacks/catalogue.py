@@ -238,12 +238,19 @@ def damaged_anchor(db: Superuser, scene: Scene) -> None:
         path.write_text(path.read_text(encoding="utf-8").replace("\\n300\\n", "\\n301\\n"), encoding="utf-8")
 
 
+def removed_anchor(db: Superuser, scene: Scene) -> None:
+    """Of a log that is some seconds old, so that it could be called one that is not anchored yet."""
+    if settings.SEAL_ANCHOR_FILE is not None:
+        settings.SEAL_ANCHOR_FILE.unlink()
+
+
 THE_KEY = "who has the key can tell another story; only what others have kept of the first one shows it"
 THE_END = "the store is whole as it was then; only what others have kept shows that there was more"
 APPENDED = "it is a record like any other, at the end of the log, whatever time it claims"
 NO_ACTS = "it is an erasure like any other, but for the records of its acts: whoever looks for these finds none"
 NO_WITNESS = "without the witness's key there is nothing to check its line with"
 NO_ANCHOR = "without an anchor there is none to edit"
+NONE_TO_REMOVE = "without an anchor there is none to remove"
 
 ATTACKS = [
     # Refused at once.
@@ -334,6 +341,7 @@ ATTACKS = [
     Attack("edit the newest head, no checkpoint yet", head_that_is_no_checkpoint(EDIT_HEAD), ALTERED, refuses=True),
     Attack("edit a cosignature", statement(EDIT_COSIGNATURE), VERIFIED, VERIFIED, ALTERED, why=NO_WITNESS),
     Attack("edit the anchor", damaged_anchor, VERIFIED, ALTERED, VERIFIED, why=NO_ANCHOR),
+    Attack("remove the anchor", removed_anchor, VERIFIED, MISSING, VERIFIED, why=NONE_TO_REMOVE),
     # The machinery.
     Attack("clear the unsealed queue", cleared_queue, UNKNOWN),
     Attack("edit a record while it waits for the sealer", edited_while_it_waits, ALTERED),

@@ -113,8 +113,8 @@ def _operator(head: Checkpoint) -> tuple[Any, str, str]:
 
 
 def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
-    count, seconds = reader.waiting()
-    lag = waiting_records(count, seconds) if count else "nothing waits"
+    waiting = reader.waiting()
+    lag = waiting_records(waiting.number, waiting.oldest_s) if waiting.number else "nothing waits"
     if head is None:
         return [("Size", "0 records"), ("Waiting", lag)]
     when = age((now - head.created_at).total_seconds())

@@ -3,7 +3,9 @@
 leaves       every leaf with its record, the tree with its nodes, and with every signed root
 removed      leaves whose record went under a purge, by its certificate
 checkpoints  every checkpoint: its signature, number and time; cosignatures, anchor, witnesses
+young        the first checkpoint, which may be on its way outside still
 unsealed     records without a leaf, and the tail that waits for the sealer
+waiting      what of some records the sealer was given
 correlation  the records of one correlation, each with its proof
 pending      a moment in which the sealer may take what a correlation has
 result       counts, findings, verdict

@@ -13,6 +13,7 @@ from audit.ledger import anchor, crosslinks, reader, witnesses
 from audit.ledger import keys as ledger_keys
 from audit.ledger.crosslinks import Link
 from audit.ledger.keys import Keys
+from audit.ledger.verify import young
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Checkpoint
 
@@ -96,7 +97,7 @@ def _verified(text: str, keys: Keys) -> tuple[str, list[note.Attestation]]:
 
 
 def anchored(
-    report: RunReport, keys: Keys, links: list[Link], first: int, last: int, *, newest_only: bool
+    report: RunReport, keys: Keys, links: list[Link], first: int, last: int, using: str, *, newest_only: bool
 ) -> Iterator[Head]:
     """Yield the anchored checkpoints of sizes first .. last that are signed by the log, from where the run is.
 
@@ -105,9 +106,7 @@ def anchored(
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
     for name in anchor.empty_anchors():
-        detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
-        if Checkpoint.objects.exists():
-            report.find(Verdict.MISSING, "anchor", detail)
+        _check_empty(report, name, using)
     # Lines need not be in order: what comes after the run's place may be of a smaller size than the leaf that it is at.
     size, place = report.run.position, report.run.anchor_place
     first, torn, unread = report.run.first if place else first, [], 0
@@ -128,6 +127,18 @@ def anchored(
         report.leave_out(f"{count} checkpoints of the anchor are torn and were not compared: {which} {where}.")
 
 
+def _check_empty(report: RunReport, name: str, using: str) -> None:
+    """Check whether something should be in an anchor that has nothing."""
+    if not Checkpoint.objects.using(using).exists():
+        return
+    if (age_s := young.first_checkpoint(using)) is None:
+        detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
+        report.find(Verdict.MISSING, "anchor", detail)
+    else:
+        text = f"The anchor {name} has nothing yet: the first checkpoint is {age_s:.0f} s old, and not anchored yet."
+        report.leave_out(text, "anchor")
+
+
 def _anchored_head(
     report: RunReport, keys: Keys, links: list[Link], where: str, text: str, first: int, last: int
 ) -> note.TreeHead | None:
@@ -146,7 +157,7 @@ def _anchored_head(
     return None if _is_cut_off(report, links, head, signed, "anchor", where) else head
 
 
-def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head]:
+def witnessed(report: RunReport, keys: Keys, links: list[Link], using: str) -> Iterator[Head]:
     """Yield the newest checkpoint that each configured witness has seen."""
     if not (configured := witnesses.witnesses()):
         report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
@@ -158,9 +169,7 @@ def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head
                 head = note.TreeHead.parse(text)
             except witnesses.NothingSeen:
                 if origin == keys.origin:
-                    report.leave_out(
-                        f"The witness {name} has seen nothing of {origin}: it does not know its key.", "witness"
-                    )
+                    report.leave_out(_why_unseen(name, origin, using), "witness")
                 continue
             except (OSError, NoteError) as error:
                 report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
@@ -168,6 +177,12 @@ def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head
             report.count("witnesses")
             if not _is_cut_off(report, links, head, signed, "witness", f"witness {name}"):
                 yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")
+
+
+def _why_unseen(name: str, origin: str, using: str) -> str:
+    if (age_s := young.first_checkpoint(using)) is not None:
+        return f"The witness {name} has seen nothing of {origin} yet: the first checkpoint is {age_s:.0f} s old."
+    return f"The witness {name} has seen nothing of {origin}: it does not know its key, or was not asked yet."
 
 
 def _is_cut_off(

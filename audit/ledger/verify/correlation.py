@@ -8,8 +8,8 @@ from audit.errors import LogDamaged, NotSealed
 from audit.formats import merkle
 from audit.ledger import reader
 from audit.ledger.keys import Keys
-from audit.ledger.verify import checkpoints
-from audit.ledger.verify.records import COLUMNS, Checked, check_each
+from audit.ledger.verify import checkpoints, waiting
+from audit.ledger.verify.records import COLUMNS, OTHER_ENTRY, Checked, check_each
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Finding
 
@@ -19,8 +19,8 @@ OTHERS = (
     "a verification of the whole log shows every record that is gone."
 )
 PAGE = f"""
-SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, q.leaf_hash, ''), {COLUMNS}
-FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id LEFT JOIN audit_unsealed q ON q.record_id = r.id
+SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, ''), {COLUMNS}
+FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
 WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
@@ -61,8 +61,11 @@ def _check(report: RunReport, rows: list[Checked], size: int, root: bytes, using
     """Recompute each record; prove those that are what they were, all of a page by the hashes of one statement."""
     same = []
     for row in rows:
-        if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
-            _check_unsealed(report, row)
+        if row.leaf_index < 0:
+            continue
+        if row.leaf_index >= size:  # what was sealed since the head was read is under none that is checked here
+            _count_unsealed(report)
+            _check_change(report, row, row.fault)
             continue
         report.count("records")
         if row.fault is not None:
@@ -77,6 +80,7 @@ def _check(report: RunReport, rows: list[Checked], size: int, root: bytes, using
             merkle.verify_inclusion(row.leaf_hash, row.leaf_index, size, proof, root)
         except (merkle.ProofError, LogDamaged) as error:
             _find(report, row, f"is not in the signed log: {error}")
+    _check_waiting(report, [row for row in rows if row.leaf_index < 0], using)
 
 
 def _proofs(indexes: list[int], size: int, using: str) -> list[list[bytes] | LogDamaged]:
@@ -99,13 +103,27 @@ def _find(report: RunReport, row: Checked, what: str, verdict: Verdict = Verdict
     report.find(verdict, "record", detail, record_id=row.record_id, index=row.leaf_index)
 
 
-def _check_unsealed(report: RunReport, row: Checked) -> None:
-    """Compare a record with what the sealer was given when it was stored: nothing in the log shows it yet."""
+def _count_unsealed(report: RunReport) -> None:
     report.count("unsealed")
     report.leave_out("Some records of this correlation are not sealed yet.")
-    if not row.leaf_hash:
-        detail = "This record has no leaf and does not wait for one: it came into the table past the store."
-        report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
-    elif row.fault is not None:
-        detail = f"The record was changed before it was sealed: {row.fault}."
+
+
+def _check_change(report: RunReport, row: Checked, fault: str | None) -> None:
+    if fault is not None:
+        detail = f"The record was changed before it was sealed: {fault}."
         report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id)
+
+
+def _check_waiting(report: RunReport, rows: list[Checked], using: str) -> None:
+    """Compare records with what the sealer was given when they were stored: nothing in the log shows them yet."""
+    looked = waiting.look([row.record_id for row in rows], using)
+    for row in rows:
+        _count_unsealed(report)
+        given = looked.hashes.get(row.record_id)
+        if given is None and looked.is_all:
+            detail = "This record has no leaf and does not wait for one: it came into the table past the store."
+            report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
+            continue
+        if given is None:
+            report.leave_out(waiting.unlooked("Some of them"))
+        _check_change(report, row, row.fault or (OTHER_ENTRY if given not in (None, row.leaf_hash) else None))

@@ -35,13 +35,13 @@ CASE WHEN r.erasable IS NOT NULL THEN ARRAY(
 """
 COLUMNS = ", ".join([*(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES)), _BESIDE])
 
-
+OTHER_ENTRY = "its digest or one of its times (received, parked, stored) is not what was sealed"
 # Of a record so many values are named that are not what they were.
 VALUES_NAMED = 10
 
 
 class LeafRow(NamedTuple):
-    """A leaf with its record, None where that is gone; no hash for a record that has no leaf and waits for none."""
+    """A leaf with its record, None where that is gone; no hash for a record that has no leaf."""
 
     leaf_index: int
     record_id: UUID
@@ -54,7 +54,7 @@ class Checked(NamedTuple):
 
     leaf_index: int
     record_id: UUID
-    leaf_hash: bytes
+    leaf_hash: bytes  # of a record that has no leaf: that which its leaf is to have
     is_here: bool  # whether there is a record
     fault: str | None
     event_timestamp: str
@@ -80,6 +80,8 @@ def check_each(sql: str, parameters: list[Any], using: str = "reader") -> list[C
 def _checked(row: LeafRow) -> Checked:
     if row.record is None:
         return Checked(row.leaf_index, row.record_id, row.leaf_hash, False, None, "")
+    if not row.leaf_hash:
+        return Checked(row.leaf_index, row.record_id, _leaf(row.record), True, altered(row), row.record[TIME])
     return Checked(row.leaf_index, row.record_id, row.leaf_hash, True, fault(row), row.record[TIME])
 
 
@@ -88,11 +90,14 @@ def fault(row: LeafRow) -> str | None:
     if (reason := altered(row)) is not None:
         return reason
     assert row.record is not None
-    event_id, (digest, *times) = row.record[0], row.record[DIGEST:VALUES]
+    return None if _leaf(row.record) == row.leaf_hash else OTHER_ENTRY
+
+
+def _leaf(record: tuple[Any, ...]) -> bytes:
+    """Compute the leaf hash of a record from its digest and its times, as they are in the row."""
+    event_id, (digest, *times) = record[0], record[DIGEST:VALUES]
     received_at, parked_at, stored_at = (text and rfc3339(text) for text in times)
-    if entry.leaf(digest, event_id, received_at, parked_at, stored_at) != row.leaf_hash:
-        return "its digest or one of its times (received, parked, stored) is not what was sealed"
-    return None
+    return entry.leaf(digest, event_id, received_at, parked_at, stored_at)
 
 
 def altered(row: LeafRow) -> str | None:

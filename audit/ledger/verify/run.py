@@ -156,8 +156,8 @@ def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     newest_only = run.scope in ("newest", "rolling")
     signed = [
         checkpoints.checkpoints(report, keys, links, run.last, using, at_end=at_end),
-        checkpoints.anchored(report, keys, links, run.position, most, newest_only=newest_only),
-        (head for head in checkpoints.witnessed(report, keys, links) if run.position <= head.size <= most),
+        checkpoints.anchored(report, keys, links, run.position, most, using, newest_only=newest_only),
+        (head for head in checkpoints.witnessed(report, keys, links, using) if run.position <= head.size <= most),
     ]
     leaves.check(report, signed, run.position, run.last, using)
     if at_end:

@@ -14,6 +14,15 @@ from tests.attacks.catalogue import record_id, statement
 from tests.attacks.scene import Scene
 from tests.servers import SEAL_KEY
 
+# So many more that wait for the sealer, for an hour; and how many of all that wait a transaction has read.
+QUEUED = """
+WITH queued AS (
+    INSERT INTO audit_unsealed (record_id, leaf_hash, stored_at)
+    SELECT gen_random_uuid(), sha256(n::text::bytea), now() - interval '1 hour' FROM generate_series(1, %s) n
+    RETURNING 1
+) SELECT count(*) FROM queued
+"""
+READ = "SELECT pg_stat_get_xact_tuples_returned('audit_unsealed'::regclass)"
 # How many records the log has, and how many the old copy of it that is restored.
 WHOLE, EARLY = 600, 400
 
