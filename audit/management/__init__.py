@@ -39,8 +39,8 @@ class HarmlessStream(io.TextIOBase):
 class HarmlessCommand(BaseCommand):
     """A command that may print what others sent; what the store refuses is told without a traceback.
 
-    Before it, what depends on settings is checked. Models, URLs and pages are code, which `manage.py check` looks at: to
-    load all of it would be a third of what a command takes to start.
+    Before it, what depends on settings is checked. Models, URLs and pages are code, which `manage.py check` looks at:
+    to load all of it would be a third of what a command takes to start.
     """
 
     requires_system_checks = [Tags.security, Tags.compatibility, Tags.caches]  # noqa: RUF012

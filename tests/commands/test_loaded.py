@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import SystemCheckError, get_commands, load_command_class
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import SystemCheckError
 
 from audit.imports import catalogue
 

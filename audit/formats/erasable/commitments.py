@@ -7,10 +7,9 @@ a value by trying. Computed too in verify.py and audit/verifier/erasable.js.
 """
 
 import copy
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
