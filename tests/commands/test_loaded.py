@@ -30,7 +30,8 @@ print(*sorted(pages & sys.modules.keys()), len(admin.site._registry) > 20)
 
 
 @pytest.mark.slow
-def test_a_command_loads_no_pages_and_a_check_of_them_loads_them_all() -> None:
+def test_a_command_loads_no_pages_and_a_check_of_them_loads_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "auditsite.settings")
     command = [sys.executable, "-m", "auditsite.offline", "python", "-c", LOADED]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["0", "audit.admin True"]
