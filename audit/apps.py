@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 from django.core.checks import Tags, register
 from django.db import connections
 from django.db.models.signals import post_migrate
@@ -36,7 +36,9 @@ class AuditConfig(AppConfig):
         post_migrate.connect(_after_migrate, sender=self)
 
 
-class AuditAdminConfig(AdminConfig):
+class AuditAdminConfig(SimpleAdminConfig):
+    """The site loads its pages when they are first asked for: commands and ingest show none."""
+
     default_site = "audit.site.AuditAdminSite"
 
 

@@ -1,11 +1,14 @@
 """The admin site, whose start page is the state of the store."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.apps import AppConfig
 from django.conf import settings
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, autodiscover
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
+from django.core.checks import CheckMessage
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
@@ -24,10 +27,15 @@ class AuditAdminSite(AdminSite):
     # Ours, of audit/admin/frame/navigation.py, stands in its place.
     enable_nav_sidebar = True
 
+    def check(self, app_configs: Sequence[AppConfig] | None) -> list[CheckMessage]:
+        autodiscover()
+        return super().check(app_configs)
+
     def get_urls(self) -> list[Any]:
         # Not above: audit.admin registers its pages with this site while it is imported.
         from audit.admin.frame import connect, find, first_person, help_page, my_tasks
 
+        autodiscover()
         pages = {"find": find.find, "tasks": my_tasks.page, "help": help_page.page, "connect": connect.page}
         own = [path(f"{name}/", self.admin_view(view), name=name) for name, view in pages.items()]
         first = path("first/<str:token>/", first_person.make, name="first_person")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -19,9 +19,7 @@ from msgspec import Meta
 
 from audit.errors import Invalid
 from audit.formats import canonical, spellings, times
-
-if TYPE_CHECKING:
-    from audit.formats.erasable.commitments import Kept
+from audit.formats.erasable.kept import Kept
 
 MAX_DATA_BYTES = 256 * 1024
 # What PostgreSQL gives back of it, so that a page and a bundle of many can always be made.
@@ -107,7 +105,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     received_at: datetime
     # Salts and values of members that can be erased, by path; None where there are none.
-    beside: "Mapping[str, Kept] | None" = None
+    beside: Mapping[str, Kept] | None = None
     # W3C's traceparent of the request that brought it, where that is traced; no part of the event.
     trace: str = ""
 
@@ -115,7 +113,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 class Committing(Protocol):
     """Rules of erasure: `audit.formats.erasable.rules.Rules`."""
 
-    def commit(self, document: dict[str, Any], sent: Collection[str]) -> "Mapping[str, Kept]":
+    def commit(self, document: dict[str, Any], sent: Collection[str]) -> Mapping[str, Kept]:
         """Replace members by commitments; return what is to stand beside the event."""
 
 

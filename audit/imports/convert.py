@@ -1,6 +1,5 @@
 """convert: a foreign event as an event of this store. Nothing of it is lost: the whole of it is `event_data`."""
 
-from collections.abc import Iterator
 from collections.abc import Mapping as Table
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -40,11 +39,9 @@ def convert(original: Any, mapping: Mapping, *, writer: str, now: datetime) -> C
     """Convert a foreign event that came now. Raises `Invalid`, by the members at fault, for what is not mapped."""
     _check(original, mapping)
     document: dict[str, Any] = {}
-    for field, rules in mapping.fields.items():
-        for rule in rules:
-            if (value := rule.fill(original)) is not None:
-                document[field] = value
-                break
+    for field, fill in mapping.filling:
+        if (value := fill(original)) is not None:
+            document[field] = value
     moment: datetime | None = document.pop(NO_TIME, None)
     if moment is None and (text := _unreadable_time(original, mapping)):
         raise Invalid({NO_TIME: text})
@@ -52,10 +49,10 @@ def convert(original: Any, mapping: Mapping, *, writer: str, now: datetime) -> C
         raise Invalid(dict.fromkeys(missing, f"nothing in this event fills it, as {mapping.made_by} maps it"))
     event_id = identity.id_of(writer, mapping.name, _source_id(original, mapping), moment)
     document["version"] = mapping.made_by
-    document["event_id"] = str(event_id)
+    document["event_id"] = id_text = str(event_id)
     document[NO_TIME] = times.timestamp_text(now if moment is None else moment)
     document["event_data"] = original
-    document.setdefault("correlation_id", str(event_id))
+    document.setdefault("correlation_id", id_text)
     return Converted(document, event_id, moment is None)
 
 
@@ -74,23 +71,22 @@ def filled(original: Any, mapping: Mapping) -> list[Filled]:
 
 def unmapped(original: Any, mapping: Mapping) -> list[str]:
     """Name the members that the mapping does not look at: they are in `event_data` alone."""
-    found = []
-    for path in _unmapped(original, mapping.known, ()):
-        found.append(paths.text_of(path))
-        if len(found) == MAX_UNMAPPED:
-            break
-    return found
+    found: list[str] = []
+    _add_unmapped(original, mapping.known, (), found)
+    return found[:MAX_UNMAPPED]
 
 
-def _unmapped(value: Any, known: Table[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _add_unmapped(value: Any, known: Table[str, Any], path: tuple[str, ...], found: list[str]) -> None:
     for name, member in value.items():
         below = known.get(name)
         if below is None:
             # Nought and false are values; empty texts, objects and arrays are none.
             if member or type(member) in _NUMBERS:
-                yield (*path, name)
+                found.append(paths.text_of((*path, name)))
+                if len(found) >= MAX_UNMAPPED:
+                    return
         elif below and type(member) is dict:
-            yield from _unmapped(member, below, (*path, name))
+            _add_unmapped(member, below, (*path, name), found)
 
 
 def _check(original: Any, mapping: Mapping) -> None:
@@ -114,9 +110,8 @@ def _unreadable_time(original: dict[str, Any], mapping: Mapping) -> str:
 
 
 def _source_id(original: dict[str, Any], mapping: Mapping) -> str:
-    for rule in mapping.identity:
-        if (value := rule.fill(original)) is not None:
-            return str(value)
+    if (value := mapping.identity(original)) is not None:
+        return str(value)
     # A source without ids: the same content is the same event.
     try:
         return canonical.digest(canonical.canonical(original)).hex()

@@ -13,7 +13,7 @@ from audit.formats import event
 from audit.imports import fitting, paths, values
 from audit.imports.fitting import Fit
 from audit.imports.paths import Path
-from audit.imports.rules import Rule, compile_rules
+from audit.imports.rules import Rule, compile_rules, first_of
 
 MAX_FILE_BYTES = 256 * 1024
 FORMATS = ("json", "lines", "cloudevents", "otlp", "csv", "syslog")
@@ -45,8 +45,10 @@ class Mapping(NamedTuple):
     requires: tuple[Path, ...]
     # What reads the value of each of them.
     required: tuple[Callable[[dict[str, Any]], Any], ...]
-    identity: tuple[Rule, ...]
+    identity: Callable[[dict[str, Any]], Any]
     fields: Table[str, tuple[Rule, ...]]
+    # What fills each of them.
+    filling: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...]
     # Of what the format is made, such as the delimiter of a CSV.
     options: Table[str, Any]
     # The members that it looks at, as a tree: {} where all below a member is taken.
@@ -97,8 +99,9 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
         records=_paths(source, "records"),
         requires=requires,
         required=tuple(map(paths.finder, requires)),
-        identity=identity,
+        identity=first_of(identity),
         fields=fields,
+        filling=tuple((name, first_of(rules)) for name, rules in fields.items()),
         options={key: source[key] for key in ("delimiter", "columns") if key in source},
         known=_tree([*everything, *requires]),
         digest=sha256(text.encode()).hexdigest(),

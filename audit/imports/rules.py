@@ -86,19 +86,50 @@ def _compile(spec: Any, fit: Callable[[str], Fit]) -> Rule:
     if "table" in spec:
         read = _by_table(read, _table(spec, "table"))
     form = _form(spec)
-    fill = _filling(read, conditions, fit(form))
+    is_constant = "value" in spec and "table" not in spec
+    fill = _constant(fit(form)(read({})), conditions) if is_constant else _filling(read, conditions, fit(form))
     return Rule(read, conditions, fill, (*members, *looked_at), form, members, "from" in spec)
+
+
+def first_of(rules: tuple[Rule, ...]) -> Read:
+    """Return what fills a field by the first of its rules that gives a value."""
+    fills = tuple(rule.fill for rule in rules)
+    if len(fills) == 1:
+        return fills[0]
+
+    def fill(original: Any) -> Any:
+        for each in fills:
+            if (value := each(original)) is not None:
+                return value
+        return None
+
+    return fill
 
 
 def _filling(read: Read, conditions: tuple[Condition, ...], fit: Fit) -> Read:
     """What fills a field by a rule: its conditions, what it reads, and how that fits, without a call between."""
 
+    def fill_always(original: Any) -> Any:
+        value = read(original)
+        return None if value is None else fit(value)
+
     def fill(original: Any) -> Any:
         for condition in conditions:
             if not condition(original):
                 return None
-        value = read(original)
-        return None if value is None else fit(value)
+        return fill_always(original)
+
+    return fill if conditions else fill_always
+
+
+def _constant(value: Any, conditions: tuple[Condition, ...]) -> Read:
+    """What fills a field by a rule that gives one value, which is made to fit once."""
+
+    def fill(original: Any) -> Any:
+        for condition in conditions:
+            if not condition(original):
+                return None
+        return value
 
     return fill
 
@@ -121,18 +152,16 @@ def _reader(spec: dict[str, Any]) -> tuple[Read, tuple[Path, ...]]:
 
 
 def _first(members: tuple[Path, ...]) -> Read:
-    """What reads the first of several members that is there. Those of one object are looked for when it is there."""
-    groups = [
-        (outer, [paths.finder(path[1:]) for path in group])
-        if isinstance(outer, str)
-        else ("", [paths.finder(path) for path in group])
-        for outer, group in ((outer, list(group)) for outer, group in groupby(members, key=_outer))
-    ]
+    """What reads the first of several members that is there. Those of one object are looked for where it has some."""
+    groups: list[tuple[str, frozenset[Any], list[Read]]] = []
+    for outer, group in groupby(members, key=_outer):
+        inner = [path if outer is None else path[1:] for path in group]
+        groups.append((outer or "", frozenset(path[0] for path in inner), [paths.finder(path) for path in inner]))
 
     def read(original: Any) -> Any:
-        for outer, finders in groups:
+        for outer, names, finders in groups:
             holder = original.get(outer) if outer else original
-            if type(holder) is dict:
+            if type(holder) is dict and not names.isdisjoint(holder):
                 for find in finders:
                     if (value := find(holder)) is not None and value != "":
                         return value
@@ -141,7 +170,7 @@ def _first(members: tuple[Path, ...]) -> Read:
     return read
 
 
-def _outer(path: Path) -> Any:
+def _outer(path: Path) -> str | None:
     """Return the name of the object that a path leads into; None for one that leads into none."""
     return path[0] if len(path) > 1 and isinstance(path[0], str) and isinstance(path[1], str) else None
 

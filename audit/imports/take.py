@@ -155,6 +155,8 @@ def portions(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
 
 def _copies(events: dict[int, _Event]) -> dict[int, int]:
     """Return which events are copies of one that stands before them."""
+    if _are_different(events):
+        return {}
     first: dict[UUID, list[int]] = {}
     copies: dict[int, int] = {}
     for place, each in events.items():
@@ -167,6 +169,11 @@ def _copies(events: dict[int, _Event]) -> dict[int, int]:
     return copies
 
 
+def _are_different(events: dict[int, _Event]) -> bool:
+    """Whether no two of them have the same id, as it nearly always is. The number is hashed in a fifth of the time."""
+    return len({each.accepted.id.int for each in events.values()}) == len(events)
+
+
 def _record(events: dict[int, _Event], prepared: Prepared, *, looks: bool) -> dict[int, _Became]:
     """Record those that are new; an event whose id its source used for another one is recorded beside that.
 
@@ -176,8 +183,7 @@ def _record(events: dict[int, _Event], prepared: Prepared, *, looks: bool) -> di
     states: dict[int, _Became] = {}
     for left in reversed(range(MOST_ROUNDS)):
         events, waiting = _first_of_each(events)
-        found = known.look([each.accepted for each in events.values()]) if looks else {}
-        here = {place: found[each.accepted.id] for place, each in events.items() if each.accepted.id in found}
+        here = _look(events) if looks else {}
         states |= {place: _here(state, events[place]) for place, state in here.items() if state != "taken"}
         new = {place: each for place, each in events.items() if place not in here}
         again = waiting | {place: _beside(events[place], prepared) for place, state in here.items() if state == "taken"}
@@ -194,8 +200,15 @@ def _record(events: dict[int, _Event], prepared: Prepared, *, looks: bool) -> di
     raise Conflict([])
 
 
+def _look(events: dict[int, _Event]) -> dict[int, known.Found]:
+    found = known.look([each.accepted for each in events.values()])
+    return {place: found[each.accepted.id] for place, each in events.items() if each.accepted.id in found}
+
+
 def _first_of_each(events: dict[int, _Event]) -> tuple[dict[int, _Event], dict[int, _Event]]:
     """Return the first event of each id, and the others, which are compared with it when it is here."""
+    if _are_different(events):
+        return events, {}
     first = {each.accepted.id: place for place, each in reversed(events.items())}
     now = {place: each for place, each in events.items() if first[each.accepted.id] == place}
     return now, {place: each for place, each in events.items() if place not in now}

@@ -88,8 +88,9 @@ def always(name: str) -> list[Bound]:
 
 def pages(record: str, correlation: str) -> list[str]:
     """What people open."""
-    from django.contrib.admin import site
+    from django.contrib.admin import autodiscover, site
 
+    autodiscover()
     lists = [f"/admin/{model._meta.app_label}/{model._meta.model_name}/" for model in site._registry]
     records = "/admin/audit/record/"
     return [

@@ -32,6 +32,7 @@ def links(page: str, base: str) -> Iterator[str]:
 
 
 def test_every_list_has_its_place() -> None:
+    admin.autodiscover()
     named = [label for labels in SECTIONS.values() for label in labels]
     assert {model._meta.label_lower for model in admin.site._registry} <= set(named)
     assert len(named) == len(set(named))

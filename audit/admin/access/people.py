@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import django_q.admin  # noqa: F401  # registers pages that ours stand in the place of
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import logout

@@ -7,31 +7,20 @@ a value by trying. Computed too in verify.py and audit/verifier/erasable.js.
 """
 
 import copy
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from audit.formats import canonical, redaction
+from audit.formats.erasable.kept import Kept
 from audit.formats.redaction import DATA, Place
 
 # The member with the commitments; beside it, of a record that is shown, the salts and what was erased.
 MEMBER, SALTS, ERASED = "erasable", "salts", "erased"
 INSTEAD = "$erasable"
 SALT_BYTES = 32
-
-
-class Kept(NamedTuple):
-    """What stands beside an event for one of its paths."""
-
-    salt: bytes
-    value: bytes  # RFC 8785
-
-    @property
-    def commitment(self) -> str:
-        return hashlib.sha256(self.salt + self.value).hexdigest()
 
 
 # What stands beside an event, by path.

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from audit.formats import canonical, redaction
-from audit.formats.erasable.commitments import SALT_BYTES, Beside, Kept, replace, value_at
+from audit.formats.erasable.commitments import SALT_BYTES, Beside, replace, value_at
+from audit.formats.erasable.kept import Kept
 from audit.formats.redaction import DATA, DEEP, Place
 
 # Fields that may hold what is personal, and that neither proofs nor holds hang on.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from audit.formats import times
 from audit.formats.erasable import commitments
-from audit.formats.erasable.commitments import Kept
+from audit.formats.erasable.kept import Kept
 from audit.formats.redaction import DATA
 from audit.postgres import sql
 

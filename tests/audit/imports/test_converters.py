@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from audit.imports import catalogue, run
+from audit.formats import event
+from audit.formats.erasable.rules import Rule, Rules
+from audit.imports import catalogue, convert, converters, run
 from audit.imports.converters import Converters
 from audit.models import Record, Writer
 from tests.audit.imports.conftest import a_trail_event
@@ -166,6 +169,20 @@ def test_what_is_stored_is_the_same_with_and_without_processes(tmp_path: Path, f
         assert (ended.returncode, "5 events: 5 stored" in ended.stdout) == (0, True), ended.stderr
     here, beside = ([json.dumps(each) for each in stored(f"{foreign_writer}-{number}")] for number in ("0", "2"))
     assert sorted(here) == sorted(beside) and len(here) == 5
+
+
+def test_what_a_process_has_made_comes_over_as_it_was() -> None:
+    """Also what stands beside an event that can be erased, and its times."""
+    now = datetime(2026, 3, 17, 18, 0, 0, 123456, tzinfo=UTC)
+    rules = Rules([Rule(name="agent", path="event_data.userAgent"), Rule(name="ip", path="actor_ip")])
+    documents = [
+        convert.convert(a_trail_event(userAgent="\ud83d\ude00"), CLOUDTRAIL, writer="w", now=now).document,
+        convert.convert(a_trail_event(eventTime="0001-01-01T00:00:00Z"), CLOUDTRAIL, writer="w", now=now).document,
+    ]
+    events = [event.accept(document, writer="w", now=now, erasing=rules) for document in documents]
+    assert events[0].beside
+    made = converters.Converted({0: events[0], 7: events[1]}, {5: {"event_data.a": "is é"}}, {"a.b": 3})
+    assert converters.from_bytes(converters.to_bytes(made)) == made
 
 
 def test_a_process_with_connections_forks_none_and_converts_itself(tmp_path: Path, foreign_writer: str) -> None:

@@ -6,7 +6,7 @@ import msgspec
 from django.db import connection
 
 from audit.formats import event
-from audit.formats.erasable.commitments import Kept
+from audit.formats.erasable.kept import Kept
 from audit.ingest.record import store
 from tests.audit.conftest import an_event
 

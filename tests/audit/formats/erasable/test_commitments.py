@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.formats import canonical, event, redaction
 from audit.formats.erasable import commitments, rules
-from audit.formats.erasable.commitments import INSTEAD, Gone, Kept
+from audit.formats.erasable.commitments import INSTEAD, Gone
+from audit.formats.erasable.kept import Kept
 from audit.formats.erasable.rules import MAX_PLACES, Rule, Rules
 
 EMAIL = Rule(name="mail", path="event_data.user.email", reason="GDPR")
