@@ -79,7 +79,7 @@ class Together(Generic[Item, Answer]):
         return turn.answer[0]
 
     def _gather(self, turn: _Turn[Item, Answer]) -> None:
-        """Wait, before it works, until as many are there as before, or none came for `gap_s`, or `gather_s` are over."""
+        """Wait, before it works, for as many as before, until none came for `gap_s` or `gather_s` are over."""
         here = 0
         while True:
             with self._lock:
