@@ -176,7 +176,7 @@ def test_what_a_process_has_made_comes_over_as_it_was() -> None:
     now = datetime(2026, 3, 17, 18, 0, 0, 123456, tzinfo=UTC)
     rules = Rules([Rule(name="agent", path="event_data.userAgent"), Rule(name="ip", path="actor_ip")])
     documents = [
-        convert.convert(a_trail_event(userAgent="\ud83d\ude00"), CLOUDTRAIL, writer="w", now=now).document,
+        convert.convert(a_trail_event(userAgent="\U0001f600"), CLOUDTRAIL, writer="w", now=now).document,
         convert.convert(a_trail_event(eventTime="0001-01-01T00:00:00Z"), CLOUDTRAIL, writer="w", now=now).document,
     ]
     events = [event.accept(document, writer="w", now=now, erasing=rules) for document in documents]
