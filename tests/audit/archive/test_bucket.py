@@ -22,7 +22,7 @@ from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
 from tests.audit.archive.conftest import begun, killed_at_its_third_volume
 from tests.audit.buckets.ceph import Gateway
-from tests.audit.buckets.conftest import Ours, gateway, library, locking, longest, plain
+from tests.audit.buckets.conftest import Ours, gateway, library, locking, longest, plain, until_free
 from tests.audit.evidence.conftest import ME
 
 __all__ = ["gateway", "locking", "plain"]
@@ -197,16 +197,6 @@ def test_a_process_that_is_killed_leaves_whole_volumes_and_another_goes_on(locki
     assert create.resume(archive, ME).state == "ready"
     assert checked(locking).verdict == "VERIFIED"
     assert len(locking.at("2026-08").versions("volume-0001.zip")) == 1
-
-
-def until_free(target: BucketTarget) -> None:
-    """PostgreSQL notices that the process is gone when it looks at its connection again."""
-    while True:
-        try:
-            with target.locked():
-                return
-        except ArchiveUnusable:
-            continue
 
 
 def test_a_file_whose_maker_was_killed_before_it_was_locked_is_locked_by_the_next_run(

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from audit.archive.bucket import BucketTarget
 from audit.buckets import address, client
 from audit.buckets.bucket import Bucket
+from audit.errors import ArchiveUnusable
 from audit.retention import policy
 from tests.audit.buckets import ceph
 from tests.audit.buckets.ceph import Gateway
@@ -20,6 +22,16 @@ def library() -> Any:
 def longest() -> int:
     """The days of the longest floor, for which archives are locked: 2,557, or what other tests have set."""
     return max(floor.days for floor in policy.current())
+
+
+def until_free(target: BucketTarget) -> None:
+    """PostgreSQL notices that the process is gone when it looks at its connection again."""
+    while True:
+        try:
+            with target.locked():
+                return
+        except ArchiveUnusable:
+            continue
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from audit.errors import ArchiveUnusable
 from audit.streams.days import columns, make
 from audit.streams.days.check import check
 from audit.streams.days.manifest import DayFault
-from tests.audit.archive.test_bucket import until_free
 from tests.audit.buckets.ceph import Gateway
-from tests.audit.buckets.conftest import Ours, gateway, locking, longest, plain
+from tests.audit.buckets.conftest import Ours, gateway, locking, longest, plain, until_free
 from tests.audit.streams.conftest import Scene
 from tests.audit.streams.days_killed import DAY, killed_after, killed_after_each_write, small_files, span
 
