@@ -148,6 +148,7 @@ def test_a_day_that_is_whole_is_not_made_again(scene: Scene, span: Any, tmp_path
     assert not (folder / ".making").exists()
 
 
+@pytest.mark.slow
 def test_a_day_that_is_killed_after_any_write_goes_on_behind_its_last_file(
     scene: Scene, span: Any, tmp_path: Path, small_files: None
 ) -> None:
