@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import IO
 
 from rich.console import Console
 
+from audit.management.stopping import Told
 from auditsite import greeting, several
 from auditsite.embedded import Postgres, Redis, Server
 from auditsite.front import bounds
@@ -91,7 +91,7 @@ def main() -> int:
     LOCAL.mkdir(exist_ok=True)
     lock = _only_one()
     starter = os.getppid() if UNDER_MAKE in sys.argv else None
-    stop = threading.Event()
+    stop = Told()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: _stop(stop, _frame))
     servers: list[Server] = []
@@ -154,7 +154,7 @@ def _only_one() -> IO[str]:
     return lock
 
 
-def _stop(stop: threading.Event, frame: FrameType | None) -> None:
+def _stop(stop: Told, frame: FrameType | None) -> None:
     if stop.is_set():
         raise KeyboardInterrupt  # asked twice
     stop.set()
@@ -236,7 +236,7 @@ def _front(role: str, port: int, workers: int, threads: int) -> list[str]:
     return [sys.executable, "-m", "auditsite.front", "--role", role, "--port", str(port), *size]
 
 
-def _wait_for(name: str, port: int, stop: threading.Event) -> None:
+def _wait_for(name: str, port: int, stop: Told) -> None:
     deadline = time.monotonic() + 60
     while not stop.wait(0.1):
         with socket.socket() as probe:
@@ -263,7 +263,7 @@ def _origins(servers: list[Server]) -> dict[str, str]:
     }
 
 
-def keep_running(services: list[Service], env: dict[str, str], stop: threading.Event, starter: int | None) -> None:
+def keep_running(services: list[Service], env: dict[str, str], stop: Told, starter: int | None) -> None:
     """Start again what ends by itself, until told to stop, or until the starter, a process id, is gone."""
     while not stop.wait(RESTART_PAUSE_S):
         if starter is not None and os.getppid() != starter:

@@ -3,10 +3,8 @@
 import io
 import os
 import pwd
-import signal
 import socket
 import sys
-import threading
 from typing import Any, TextIO, cast
 
 from django.core.checks import Tags
@@ -54,14 +52,6 @@ class HarmlessCommand(BaseCommand):
             raise CommandError(str(error)) from None
         finally:
             known_keys.withdraw()
-
-
-def stop_at_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set: what is in hand is finished, and nothing new begun."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def operator_name() -> str:

@@ -11,7 +11,8 @@ from django.db import DatabaseError, close_old_connections
 
 from audit.errors import AuditError
 from audit.health import serve_metrics
-from audit.management import HarmlessCommand, operator_name, stop_at_signal
+from audit.management import HarmlessCommand, operator_name
+from audit.management.stopping import stop_at_signal
 from audit.recovery.backup import back_up
 from audit.recovery.backup_check import check_backup
 from audit.recovery.prune import drop_unfinished, prune, whole

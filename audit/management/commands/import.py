@@ -16,8 +16,9 @@ from audit.imports.mapping import Mapping
 from audit.imports.reading.opening import Source
 from audit.imports.run import Summary, run
 from audit.ingest import trail
-from audit.management import HarmlessCommand, operator_name, stop_at_signal
+from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import bar
+from audit.management.stopping import stop_at_signal
 from audit.models import Writer
 
 NOT_ALL, NOT_KEPT = 3, 4

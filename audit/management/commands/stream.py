@@ -8,8 +8,9 @@ from django.db import connections
 
 from audit.archive.places import METAVAR
 from audit.health import serve_metrics
-from audit.management import HarmlessCommand, operator_name, stop_at_signal
+from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.stopping import stop_at_signal
 from audit.streams import cursor, kinds, state
 from audit.streams.days import check, make
 from audit.streams.kinds import Plan

@@ -19,7 +19,7 @@ import dlq.errors
 import dlq.stream
 from audit.health import serve_metrics
 from audit.ingest.notify import notify_anyway
-from audit.management import stop_at_signal
+from audit.management.stopping import stop_at_signal
 from audit.postgres.gateway import is_up
 
 log = structlog.get_logger(__name__)

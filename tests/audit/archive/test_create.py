@@ -167,7 +167,7 @@ def test_an_unfinished_archive_is_finished_before_another_is_begun_there(tmp_pat
 
 def test_two_processes_do_not_make_one_archive(tmp_path: Path) -> None:
     archive = begun(tmp_path)
-    with Folder(tmp_path).locked(), pytest.raises(ArchiveUnusable, match="Another process is making"):
+    with Folder(tmp_path).locked(), pytest.raises(ArchiveUnusable, match="Another process is at work in"):
         create.resume(archive, ME)
 
 

@@ -1,0 +1,42 @@
+"""A process that is told to stop stops, whatever its thread is doing when the signal comes."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from audit.management.stopping import Told
+
+# A signal comes while the thread goes into its wait and out of it, again and again.
+SIGNALLED = """
+import signal
+from audit.management.stopping import Told
+for turn in range(5_000):
+    told = Told()
+    signal.signal(signal.SIGALRM, lambda *_: told.set())
+    signal.setitimer(signal.ITIMER_REAL, 0.00005 + turn % 50 * 0.000002)
+    while not told.wait(0.00001):
+        pass
+print("told")
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_that_comes_at_any_moment_of_the_wait_is_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], timeout=120, capture_output=True, text=True, check=True)
+    assert done.stdout == "told\n"
+
+
+def test_each_of_several_threads_that_wait_is_woken() -> None:
+    told, pool = Told(), ThreadPoolExecutor(3)
+    with pool:
+        waiting = [pool.submit(told.wait, 60) for _ in range(3)]
+        assert not told.is_set()
+        told.set()
+        assert [thread.result() for thread in waiting] == [True, True, True]
+    assert told.is_set() and told.wait(0)
+
+
+def test_who_waits_long_enough_goes_on_untold() -> None:
+    assert Told().wait(0.001) is False
