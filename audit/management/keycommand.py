@@ -17,7 +17,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger import known_keys
 from audit.ledger.hsm.address import Address, UnreadableUri
 from audit.ledger.keys import Keys
-from audit.management import operator_name
+from audit.management.harmless import operator_name
 
 # The worker reads the keys once a minute.
 WAIT_S = 180.0

@@ -9,8 +9,8 @@ from audit.archive import check, create, read, span
 from audit.archive.places import METAVAR
 from audit.evidence.request import Requester
 from audit.ledger.verify.result import FAILURES, Verdict
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import Archive
 
 FAILED, NOT_COVERED = 3, 4

@@ -11,7 +11,7 @@ from django.db import DatabaseError, close_old_connections
 
 from audit.errors import AuditError
 from audit.health import serve_metrics
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.management.stopping import stop_at_signal
 from audit.recovery.backup import back_up
 from audit.recovery.backup_check import check_backup

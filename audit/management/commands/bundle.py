@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from audit.evidence import proof_bundle
-from audit.management import HarmlessCommand
+from audit.management.harmless import HarmlessCommand
 from audit.models import Record
 
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from audit.completeness import coverage
 from audit.completeness.coverage import HourDifference
 from audit.formats import times
-from audit.management import HarmlessCommand
 from audit.management.counting import bar
+from audit.management.harmless import HarmlessCommand
 
 HOURS_SHOWN = 20
 DIFFERED = 3

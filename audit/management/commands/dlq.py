@@ -21,8 +21,8 @@ import dlq.stream
 from audit import safe_text
 from audit.errors import AuditError
 from audit.formats import times
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import Quarantined
 from audit.queue import actions, quarantine
 from dlq import policy

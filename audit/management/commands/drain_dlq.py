@@ -18,7 +18,7 @@ import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
 from audit.ingest import clock_alarm, notify
-from audit.management import HarmlessCommand
+from audit.management.harmless import HarmlessCommand
 from audit.management.stopping import stop_at_signal
 from audit.queue import outages
 from audit.queue.drain import copy_old_to_spool, drain, mend_queue

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from audit.errors import Invalid
 from audit.evidence.erasure import elsewhere, requests
 from audit.evidence.erasure.requests import Asked, Preview
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import ErasureRequest
 from audit.models.erasure.requests import Progress, progress_of
 

@@ -10,7 +10,7 @@ from audit.errors import AuditError, Invalid
 from audit.expectations import rules
 from audit.formats import expectation
 from audit.formats.expectation import RulePack
-from audit.management import operator_name
+from audit.management.harmless import operator_name
 from audit.models import Expectation
 
 

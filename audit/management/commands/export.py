@@ -8,8 +8,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from audit.evidence import build, export
 from audit.evidence.request import ExportRequest, Requester
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import Export
 
 

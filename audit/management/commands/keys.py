@@ -25,7 +25,7 @@ from audit.errors import KeyMissing
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses
 from audit.ledger.keys import Keys
-from audit.management import HarmlessCommand
+from audit.management.harmless import HarmlessCommand
 from audit.models import WriterKey
 from dlq import authenticity
 from dlq.message import read

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from audit.ledger import resume
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 
 
 class Command(HarmlessCommand):

@@ -5,8 +5,8 @@ from typing import Any
 
 from audit.completeness import summary
 from audit.completeness.summary import WriterSummary
-from audit.management import HarmlessCommand
 from audit.management.counting import add_seconds, reconcile_with_bar
+from audit.management.harmless import HarmlessCommand
 from audit.models import Gap, Manifest, Unmet
 
 FINDINGS_SHOWN = 20

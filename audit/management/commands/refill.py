@@ -7,8 +7,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import OperationalError
 
 import dlq.errors
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.management.stopping import stop_at_signal
 from audit.queue.refill import Refilled, refill
 from dlq.drain import DatabaseDown

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.recovery import history, safe
 from audit.recovery.check import Lacks, check
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import EventSchema
 from audit.schemas.register import holding, register
 

@@ -9,7 +9,7 @@ from audit.ledger import witnesses
 from audit.ledger.publish import Publisher
 from audit.ledger.publish import follow as run
 from audit.ledger.seal import Sealer
-from audit.management import HarmlessCommand
+from audit.management.harmless import HarmlessCommand
 from audit.management.stopping import stop_at_signal
 
 

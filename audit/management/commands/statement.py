@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from audit.evidence import statements
 from audit.evidence.request import Requester
-from audit.management import HarmlessCommand, operator_name
+from audit.management.harmless import HarmlessCommand, operator_name
 
 
 class Command(HarmlessCommand):

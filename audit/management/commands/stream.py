@@ -8,8 +8,8 @@ from django.db import connections
 
 from audit.archive.places import METAVAR
 from audit.health import serve_metrics
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.management.stopping import stop_at_signal
 from audit.streams import cursor, kinds, state
 from audit.streams.days import check, make

@@ -8,8 +8,8 @@ from django.core.management.base import CommandError, CommandParser
 from audit.ledger import heads
 from audit.ledger.verify import Verdict, resume, verify
 from audit.ledger.verify.result import FAILURES
-from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
+from audit.management.harmless import HarmlessCommand, operator_name
 from audit.models import Checkpoint, Finding, Verification
 
 SHOWN = 20

@@ -11,7 +11,7 @@ from audit.errors import KeyMissing
 from audit.formats.note import NoteError, Verifier
 from audit.ledger import keys
 from audit.ledger.witness_server import Witness, serve
-from audit.management import HarmlessCommand
+from audit.management.harmless import HarmlessCommand
 
 
 class Command(HarmlessCommand):

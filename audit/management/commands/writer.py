@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.access import api_keys
 from audit.ingest import trail
-from audit.management import operator_name
+from audit.management.harmless import operator_name
 from audit.models import Writer
 
 MAX_OVERLAP = timedelta(days=366)
