@@ -29,7 +29,8 @@ class Told(threading.Event):
         """Return whether it is set, within `timeout` seconds. Each thread that waits wakes the next."""
         if not self._is_told:
             with suppress(Empty):
-                self._woken.get(timeout=timeout)
+                # What is left of a time may be less than none.
+                self._woken.get(timeout=None if timeout is None else max(timeout, 0.0))
                 self._woken.put(None)
         return self._is_told
 

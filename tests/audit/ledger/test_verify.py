@@ -52,7 +52,7 @@ def test_a_range_is_held_against_the_root_whatever_the_rest_is(store: psycopg.Co
     """Leaf and record were changed alike: only the signed root shows it, also for a range in the middle."""
     unguarded(edited_with_leaf)(store, None)  # type: ignore[arg-type]
     found = verify.verify("range", first=105, last=110)
-    assert [(one.kind, one.subject) for one in found.findings.all()] == [("ALTERED", "tree")]
+    assert [(finding.kind, finding.subject) for finding in found.findings.all()] == [("ALTERED", "tree")]
 
 
 def test_a_finding_names_record_index_kind_and_when_it_was_first_seen(store: psycopg.Connection[Any]) -> None:

@@ -183,6 +183,6 @@ def test_of_each_record_its_leaf_is_looked_up_and_none_beside(store: psycopg.Con
     of_ids = plans.reads(unsealed.NO_LEAF, bounds, using="reader")
     of_correlation = plans.reads(pending.UNSEALED, ["rr-attacked-1", 10], using="reader")
     still = plans.reads(pending.STILL, [records], using="reader")
-    for found, count in ((of_ids, 20), (of_correlation, 120), (still, 20)):
-        of_leaf = [read for read in found if "audit_leaf" in read.node]
-        assert of_leaf and sum(read.rows for read in of_leaf) <= count, plans.most(found)
+    for reads, count in ((of_ids, 20), (of_correlation, 120), (still, 20)):
+        of_leaf = [read for read in reads if "audit_leaf" in read.node]
+        assert of_leaf and sum(read.rows for read in of_leaf) <= count, plans.most(reads)

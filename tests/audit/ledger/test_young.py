@@ -47,7 +47,7 @@ def publish() -> None:
 
 
 def missing() -> list[tuple[str, str]]:
-    return [(one.kind, one.subject) for one in verify.verify().findings.filter(kind="MISSING")]
+    return [(finding.kind, finding.subject) for finding in verify.verify().findings.filter(kind="MISSING")]
 
 
 def test_the_first_checkpoint_is_not_anchored_yet_and_missed_once_it_should_be(

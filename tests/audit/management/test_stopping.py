@@ -40,3 +40,7 @@ def test_each_of_several_threads_that_wait_is_woken() -> None:
 
 def test_who_waits_long_enough_goes_on_untold() -> None:
     assert Told().wait(0.001) is False
+
+
+def test_who_has_no_time_left_does_not_wait() -> None:
+    assert Told().wait(-1.0) is False
