@@ -10,6 +10,7 @@ leaves other versions alone.
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +18,7 @@ from django.conf import settings
 
 from dlq import metrics
 from dlq.errors import Refused
-from dlq.message import ABSENT, EPOCH, Message, from_microseconds, microseconds, moment, unpacked
+from dlq.message import EPOCH, Message, from_microseconds, microseconds, moment
 from dlq.scripts import Connection, refusing
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,8 @@ VERSION = "1.1"
 # its signature covers that, so a reader of 1.0 brings back no event without it.
 FIELDS = ("id", "key", "digest", "body", "source", "kind", "received_at", "reason", "mac", "beside")
 LEAST_FIELDS = 9
+# The length of what is not there.
+ABSENT = 2**32 - 1
 PORTION_BYTES = 128 * 1024
 # Redis is short of memory above so many thousandths of its maxmemory: the rest is for parking.
 SHORT_ABOVE = 900
@@ -118,7 +121,7 @@ def _portions(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def _packed(messages: Sequence[Message]) -> tuple[bytes, bytes]:
-    """The lengths and the values of all fields, as claim.lua writes them."""
+    """The lengths and the values of all fields, 4 bytes a length, and one after the other."""
     values: list[bytes] = []
     for message in messages:
         received = b"" if message.received_at == EPOCH else b"%d" % microseconds(message.received_at)
@@ -148,7 +151,15 @@ def _portion(left_at: datetime, fields: dict[bytes, bytes]) -> Portion:
         or not _fits(lengths, values)
     ):
         return Portion(left_at, [], max(count, 1))
-    return Portion(left_at, [_message(row[: len(FIELDS)]) for row in unpacked(lengths, values, width)], 0)
+    return Portion(left_at, [_message(row[: len(FIELDS)]) for row in _unpacked(lengths, values, width)], 0)
+
+
+def _unpacked(lengths: bytes, values: bytes, count: int) -> Iterator[tuple[bytes | None, ...]]:
+    """The values that `_packed` put one after the other, in groups of `count`; None for what is absent."""
+    sizes = struct.unpack(f">{len(lengths) // 4}I", lengths)
+    ends = accumulate(0 if size == ABSENT else size for size in sizes)
+    cells = [None if size == ABSENT else values[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return zip(*[iter(cells)] * count, strict=True)
 
 
 def _fits(lengths: bytes, values: bytes) -> bool:

@@ -3,19 +3,15 @@
 import hashlib
 import json
 import re
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from typing import Any, Literal, TypedDict
 
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
-# The length of what is not there.
-ABSENT = 2**32 - 1
 # Between a key that other content in the queue has, and the digest that tells this document from it.
 BESIDE = "#"
 _STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
@@ -151,14 +147,6 @@ def moment(milliseconds: float) -> datetime:
 def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
     """Return stream entries with their ids as text."""
     return [(message_id.decode(), fields) for message_id, fields in rows]
-
-
-def unpacked(lengths: bytes, values: bytes, count: int) -> Iterator[tuple[bytes | None, ...]]:
-    """Return the values that `claim.lua` wrote one after the other, in groups of `count`; None for what is absent."""
-    sizes = struct.unpack(f">{len(lengths) // 4}I", lengths)
-    ends = accumulate(0 if size == ABSENT else size for size in sizes)
-    cells = [None if size == ABSENT else values[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    return zip(*[iter(cells)] * count, strict=True)
 
 
 def label_of(fields: dict[bytes, bytes]) -> str:

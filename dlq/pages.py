@@ -1,15 +1,20 @@
 """Read messages of the queue: one by id or key, or page by page, each with its state and history."""
 
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
 from dlq.authenticity import is_authentic
-from dlq.message import BESIDE, Message, State, decoded, read, state_of
+from dlq.message import BESIDE, Message, State, decoded, read, state_of, stream_order
 from dlq.scripts import Connection, refusing
 
 FIND_BATCH = 100
 SCAN_BATCH = 2_000
+# How large the entries are is known only when they are read.
+READ_BATCH = 64
+# Below one wanted in so many, a range costs more than to ask for each.
+SPARSE = 4
 
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -126,6 +131,41 @@ class Pages:
                 return
             yield rows
             start = f"({rows[-1][0]}"
+
+    def entries_of(self, ids: Iterable[str]) -> Iterator[Entry]:
+        """Yield id and fields of those messages that the stream has, in its order, read in portions.
+
+        What is due mostly follows each other in the stream: it is read by ranges. Where most of a range is of others,
+        the rest is read entry by entry.
+        """
+        left = sorted(ids, key=stream_order)
+        wanted = set(left)
+        while left:
+            with refusing():
+                rows = decoded(self._redis.xrange(self._keys.stream, left[0], left[-1], count=READ_BATCH))
+            portion = [entry for entry in rows if entry[0] in wanted]
+            yield from portion
+            if len(rows) < READ_BATCH:
+                return
+            left = left[bisect_right(left, stream_order(rows[-1][0]), key=stream_order) :]
+            if len(portion) < READ_BATCH // SPARSE:
+                yield from self._each_of(left)
+                return
+
+    def _each_of(self, ids: Sequence[str]) -> Iterator[Entry]:
+        for first in range(0, len(ids), READ_BATCH):
+            with refusing(), self._redis.pipeline(transaction=False) as pipe:
+                for message_id in ids[first : first + READ_BATCH]:
+                    pipe.xrange(self._keys.stream, message_id, message_id)
+                rows = [row for rows_of_id in pipe.execute() for row in rows_of_id]
+            yield from decoded(rows)
+
+    def leased(self, ids: Sequence[str]) -> list[str]:
+        """Return those of the messages that a drainer has in hand."""
+        with refusing(), self._redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.zscore(self._keys.leased, message_id)
+            return [message_id for message_id, end in zip(ids, pipe.execute(), strict=True) if end is not None]
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Return those of the ids that are not in the stream."""

@@ -5,8 +5,8 @@ is stored or by an audited act of a person. Everything else is an index that `dl
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import redis
 import structlog
@@ -19,7 +19,7 @@ from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.inbox import Inbox
 from dlq.kept import Kept
-from dlq.message import Document, Message, State, microseconds, moment, read, unpacked
+from dlq.message import Document, Message, State, microseconds, moment, read, stream_order
 from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
 from dlq.stats import ParkResult, WayOut
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 CLAIM_BYTES = 4 * 2**20
+GIVEN_BACK = 64
 LONGEST_LEASE_S = 3600
 # The ways out whose documents are in the store.
 TO_THE_STORE = ("drained", "duplicate")
@@ -39,12 +40,21 @@ ROOM_TRIES = 3
 # The totals that deaths of a kind are counted in; all others in "died".
 DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
+# What every entry has; all others need none of them, or are of before there were any.
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
-# Fields that entries of before, or those that need none, do not have.
-MAC, BESIDE, TRACE = b"mac", b"beside", b"trace"
+NO_HISTORY = (None, None)
 
 # What becomes of the count of attempts when a message is moved.
 Attempts = Literal["count", "keep", "reset"]
+
+
+class _Lease(NamedTuple):
+    """Messages that were leased at `now` until `end` (ms), and whether some of them have a history."""
+
+    ids: list[str]
+    now: int
+    end: int
+    have_history: bool
 
 
 class Stream(Connection):
@@ -98,16 +108,23 @@ class Stream(Connection):
         A message that cannot be read is dead at once, in sight of a person; never skipped. Raises `Paused` while a
         person keeps drains from the queue.
         """
-        keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
-        places = [keys.stream, keys.due, keys.leased, keys.pause]
-        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC, BESIDE, TRACE]
-        paused, now, lease_end, vanished, packed_lengths, packed = self.run("claim", places, arguments)
-        if paused:
-            raise Paused
-        for raw_id in vanished:
-            log.error("dlq_message_vanished", message_id=raw_id.decode())
-            self._remove([(raw_id.decode(), "", "")], "vanished")
-        return [*self._readable(unpacked(packed_lengths, packed, 6 + len(FIELDS)), lease_end, now)]
+        lease = self._lease(limit)
+        histories = dict(zip(lease.ids, self.pages.histories(lease.ids), strict=True)) if lease.have_history else {}
+        messages, seen, later, size = list[Message](), set[str](), list[str](), 0
+        for message_id, fields in self.pages.entries_of(lease.ids):
+            if size > CLAIM_BYTES:
+                later = [other for other in lease.ids if stream_order(other) >= stream_order(message_id)]
+                break
+            seen.add(message_id)
+            size += sum(map(len, fields.values()))
+            message = read(message_id, fields, "leased", lease.end, histories.get(message_id, NO_HISTORY), lease.now)
+            if missing := [name.decode() for name in FIELDS if name not in fields]:
+                self.fail(message, "Unparsable", f"the stream entry lacks {', '.join(missing)}", dead=True)
+            else:
+                messages.append(message)
+        self._give_back(lease, later)
+        self._take_out_vanished({*lease.ids} - seen - {*later})
+        return messages
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there.
@@ -144,16 +161,33 @@ class Stream(Connection):
         """Leave messages alone for so many seconds; attempts and history stay. Dead ones wait again."""
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
-    def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
-        names = (*FIELDS, MAC, BESIDE, TRACE)
-        for raw_id, attempts, errors, *values in entries:
-            fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-            message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)
-            if None in values[: len(FIELDS)]:
-                missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
-                self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
-            else:
-                yield message
+    def _lease(self, limit: int) -> _Lease:
+        """Lease so many due messages. Raises `Paused`."""
+        keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
+        places = [keys.due, keys.leased, keys.pause]
+        paused, now, end, have_history, ids = self.run("claim", places, [limit, *lengths, keys.history("")])
+        if paused:
+            raise Paused
+        return _Lease([raw_id.decode() for raw_id in ids], now, end, bool(have_history))
+
+    def _give_back(self, lease: _Lease, ids: Sequence[str]) -> None:
+        """Have messages due as before they were leased, in portions: to move a message costs Redis its size.
+
+        They are due since they were parked, so that they come before what was parked after them.
+        """
+        for first in range(0, len(ids), GIVEN_BACK):
+            portion = ids[first : first + GIVEN_BACK]
+            since = [(message_id, (stream_order(message_id)[0] - lease.now) / 1000) for message_id in portion]
+            self._move(since, self.keys.due)
+
+    def _take_out_vanished(self, absent: Iterable[str]) -> None:
+        """Take out of the indexes what the stream lacks.
+
+        Whoever drained or discarded a message since it was leased took its lease with it: that is gone by right.
+        """
+        for message_id in self.pages.leased([*absent]):
+            log.error("dlq_message_vanished", message_id=message_id)
+            self._remove([(message_id, "", "")], "vanished")
 
     def _remove(self, leaving: Sequence[tuple[str, str, str]], counter: str) -> int:
         """Take out messages, given as id, key and label; return how many were there."""

@@ -86,6 +86,8 @@ def _company(site: Site, visitor: Visitor) -> Iterator[None]:
     try:
         assert reconciling.stdout is not None
         assert reconciling.stdout.readline() == "ready\n", "reconcile did not run"
+        # What writers left before is sealed in nobody's measurement, nor is the start of the sealer.
+        fleet.wait_for_sealer()
         reading.start()
         yield
     finally:

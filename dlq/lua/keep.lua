@@ -4,7 +4,7 @@
 -- KEYS: kept, stats
 -- ARGV: how long it is kept (ms), bytes at most, thousandths of maxmemory above which Redis is short of memory,
 --       bytes to let go of in any case, version of the form, then for each portion: how many messages it has, the lengths
---       and the values of their fields, as claim.lua writes them
+--       and the values of their fields (`dlq/kept.py`)
 -- Returns: messages kept by this call, messages there, bytes there, messages let go
 local kept, stats = KEYS[1], KEYS[2]
 local longest, most, share, wanted, version = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]

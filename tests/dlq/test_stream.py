@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
+from structlog.testing import capture_logs
 
 from auditsite.embedded import Redis
 from dlq import client, history, outage
 from dlq.drain import Outcome, drain
 from dlq.errors import Refused
 from dlq.message import Document
+from dlq.pages import Entry
 from dlq.policy import MAX_RETRIES
 from dlq.selection import Selection
 from dlq.stream import Stream
@@ -366,3 +369,42 @@ def test_more_messages_than_a_command_takes_are_claimed_and_taken_out_with_their
     assert stream.acknowledge(messages, "drained") == 1100
     assert (stream.totals.depth(), stream.claim(9)) == (0, [])
     assert list(stream.redis.scan_iter(stream.keys.history("*"))) == []
+
+
+def test_what_a_claim_has_no_room_for_comes_before_what_was_parked_after_it(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlq.stream.CLAIM_BYTES", 3_000)
+    stream.park([a_document(body=b"x" * 1_000) for _ in range(6)], reason="tests")
+    ids = [message.id for message in stream.pages.page(limit=6)]
+    stream.claim(6)
+    stream.park([a_document(body=b"x" * 1_000)], reason="tests")
+    assert [message.id for message in stream.claim(6)] == ids[3:]
+
+
+def test_a_claim_reads_what_is_due_whether_much_or_little_stands_between(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlq.pages.READ_BATCH", 8)
+    messages = parked(stream, 60)
+    due = {message.id for message in [*messages[:12:2], *messages[12::11]]}
+    stream.snooze([message.id for message in messages if message.id not in due], for_s=3600)
+    assert [message.id for message in stream.claim(99)] == [message.id for message in messages if message.id in due]
+
+
+def test_what_a_person_takes_out_while_it_is_claimed_has_not_vanished(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = parked(stream, 3)
+    stream.redis.xdel(stream.keys.stream, third.id)
+    entries_of = stream.pages.entries_of
+
+    def discard_before(ids: list[str]) -> Iterator[Entry]:
+        stream.acknowledge([first], "discarded")
+        return entries_of(ids)
+
+    monkeypatch.setattr(stream.pages, "entries_of", discard_before)
+    with capture_logs() as logs:
+        assert [message.id for message in stream.claim(9)] == [second.id]
+    assert [(line["event"], line["message_id"]) for line in logs] == [("dlq_message_vanished", third.id)]
+    assert stream.redis.zrange(stream.keys.leased, 0, -1) == [second.id.encode()]
