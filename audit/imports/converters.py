@@ -25,6 +25,7 @@ from audit.imports import take
 from audit.imports.convert import unmapped
 from audit.imports.item import Item
 from audit.imports.mapping import Mapping
+from audit.imports.read import Piece
 from audit.imports.reading.opening import FileUnreadable
 from audit.imports.reading.window import Broken
 from audit.postgres.gateway import gateway
@@ -54,6 +55,16 @@ class Converted(NamedTuple):
 # Python's own form of them costs eight times as much.
 to_bytes = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 from_bytes = msgspec.msgpack.Decoder(Converted).decode
+
+
+class _Sent(NamedTuple):
+    """A portion on its way to a process: its originals, or what is to be parsed there."""
+
+    originals: list[Any]
+    piece: tuple[bytes, dict[str, Any], int] | None
+
+
+_sent_from_bytes = msgspec.msgpack.Decoder(_Sent).decode
 
 
 class _Under(NamedTuple):
@@ -89,12 +100,7 @@ def collecting_seldom() -> Iterator[None]:
 
 def convert(items: Sequence[Item], mapping: Mapping, writer: str) -> Converted:
     """Convert and validate a portion here."""
-    accepted, faulty = take.accept_items(items, mapping, writer=writer)
-    names: Counter[str] = Counter()
-    for item in items:
-        if isinstance(item.original, dict):
-            names.update(unmapped(item.original, mapping))
-    return Converted(accepted, faulty, names)
+    return _converted(items.originals() if isinstance(items, Piece) else _originals(items), mapping, writer)
 
 
 class Converters:
@@ -207,14 +213,29 @@ def _may_fork() -> bool:
 
 def _encoded(items: Sequence[Item]) -> bytes | None:
     """The originals as a process takes them; None for what is no object, or holds what is no text of Unicode."""
-    originals = [item.original for item in items]
+    if isinstance(items, Piece):
+        return msgspec.msgpack.encode(_Sent([], items.text))
+    originals = _originals(items)
     if any(type(original) is not dict for original in originals):
         return None
     try:
         # Numbers that stand as text with the same digits are of a class of their own.
-        return msgspec.msgpack.encode(originals, enc_hook=str)
+        return msgspec.msgpack.encode(_Sent(originals, None), enc_hook=str)
     except (UnicodeEncodeError, RecursionError, OverflowError):
         return None
+
+
+def _originals(items: Sequence[Item]) -> list[Any]:
+    return [item.original for item in items]
+
+
+def _converted(originals: Sequence[Any], mapping: Mapping, writer: str) -> Converted:
+    accepted, faulty = take.accept_all(originals, mapping, writer=writer)
+    names: Counter[str] = Counter()
+    for original in originals:
+        if isinstance(original, dict):
+            names.update(unmapped(original, mapping))
+    return Converted(accepted, faulty, names)
 
 
 def _serve(far: Connection, others: list[Connection], mapping: Mapping, writer: str) -> None:
@@ -226,9 +247,10 @@ def _serve(far: Connection, others: list[Connection], mapping: Mapping, writer: 
         end.close()
     with closing(gateway()), collecting_seldom(), suppress(EOFError, OSError):
         while True:
-            originals = msgspec.msgpack.decode(far.recv_bytes())
+            originals, piece = _sent_from_bytes(far.recv_bytes())
             try:
-                body = to_bytes(convert([Item("", original) for original in originals], mapping, writer))
+                originals = originals if piece is None else Piece(*piece, mapping).originals()
+                body = to_bytes(_converted(originals, mapping, writer))
             except Exception:
                 body = _NOT_CONVERTED
             far.send_bytes(body)

@@ -170,17 +170,21 @@ class _Import:
         if summary.is_whole and self._key:
             place.forget(self._key)
 
-    def _portions(self, events: Events, window: Window) -> Iterator[tuple[list[Item], Place]]:
+    def _portions(self, events: Events, window: Window) -> Iterator[tuple[Sequence[Item], Place]]:
         """Yield portions, each with the place that is reached with it; what was read before a fault is one as well."""
         items: list[Item] = []
         source = iter(events)
         fault: Exception | None = None
         while fault is None:
             try:
-                item = next(source, None)
+                piece = None if items else events.piece(PORTION)
+                item = next(source, None) if piece is None else None
             except (Broken, FileUnreadable) as error:
                 fault = error
                 break
+            if piece is not None:
+                yield piece, _reached(events, window)
+                continue
             if item is None:
                 break
             items.append(item)

@@ -44,17 +44,23 @@ ItemT = TypeVar("ItemT")
 class Taken(NamedTuple):
     """What became of an event. `errors` says why it could not be converted, by member."""
 
-    item: Item
+    items: Sequence[Item]
+    place: int
     state: State
     id: UUID | None = None
     errors: dict[str, str] = {}  # noqa: RUF012  # never written to
     # What can be promised of it; None where it is not kept as an event, or was made by another mapping before.
     recorded: Recorded | None = None
 
+    @property
+    def item(self) -> Item:
+        return self.items[self.place]
+
 
 class _Event(NamedTuple):
     accepted: Accepted
-    original: Any
+    # In the portion, of which the items may not have been read here, and are looked at for few events.
+    place: int
     # The id that it has by its source's, where another event has that.
     wanted: UUID | None = None
 
@@ -89,18 +95,18 @@ def take(items: Iterable[Item], mapping: Mapping, *, writer: str) -> list[Taken]
 
 def prepare(items: Sequence[Item], mapping: Mapping, *, writer: str) -> Prepared:
     """Convert and validate events, by the schemas that hold now; nothing is kept."""
-    return Prepared(items, *accept_items(items, mapping, writer=writer), mapping, writer)
+    return Prepared(items, *accept_all([item.original for item in items], mapping, writer=writer), mapping, writer)
 
 
-def accept_items(
-    items: Sequence[Item], mapping: Mapping, *, writer: str
+def accept_all(
+    originals: Sequence[Any], mapping: Mapping, *, writer: str
 ) -> tuple[dict[int, Accepted], dict[int, dict[str, str]]]:
     """Convert and validate events; return those that can be recorded, and what is wrong with the others, by place."""
     events: dict[int, Accepted] = {}
     faulty: dict[int, dict[str, str]] = {}
-    for place, item in enumerate(items):
+    for place, original in enumerate(originals):
         try:
-            events[place] = accept_item(item, mapping, writer=writer)[0]
+            events[place] = accept_original(original, mapping, writer=writer)[0]
         except Invalid as error:
             faulty[place] = error.errors
     return events, faulty
@@ -112,30 +118,30 @@ def bring(prepared: Prepared, *, looks: bool = False) -> list[Taken]:
     With `looks` it is looked up first which are here already: cheaper than to find that out by recording them.
     """
     items, accepted, faulty, mapping, writer = prepared
-    events = {place: _Event(each, items[place].original) for place, each in accepted.items()}
-    copies = _copies(events)
+    events = {place: _Event(each, place) for place, each in accepted.items()}
+    copies = _copies(events, items)
     states = _record({place: each for place, each in events.items() if place not in copies}, prepared, looks=looks)
     taken = {
-        place: Taken(items[place], state, each.accepted.id, recorded=recorded)
+        place: Taken(items, place, state, each.accepted.id, recorded=recorded)
         for place, (state, each, recorded) in states.items()
     }
     for place, first in copies.items():
         state: State = "duplicate" if taken[first].state == "stored" else taken[first].state
-        taken[place] = taken[first]._replace(item=items[place], state=state)
-    taken |= _keep({place: (items[place], errors) for place, errors in faulty.items()}, mapping, writer)
+        taken[place] = taken[first]._replace(place=place, state=state)
+    taken |= _keep(faulty, items, mapping, writer)
     counts = Counter(each.state for each in taken.values())
     for each, count in counts.items():
         metrics.taken.labels(mapping=mapping.name, state=each).inc(count)
     log.debug("taken", mapping=mapping.made_by, writer=writer, counts=dict(counts))
-    return [taken[place] for place in range(len(items))]
+    return [taken[place] for place in range(len(taken))]
 
 
-def accept_item(item: Item, mapping: Mapping, *, writer: str) -> tuple[Accepted, dict[str, Any]]:
+def accept_original(original: Any, mapping: Mapping, *, writer: str) -> tuple[Accepted, dict[str, Any]]:
     """Convert and validate an event, by its type's schema too; return it with the document that a client would send.
 
     Raises `Invalid`.
     """
-    document = convert(item.original, mapping, writer=writer, now=clock.local_now()).document
+    document = convert(original, mapping, writer=writer, now=clock.local_now()).document
     accepted = accept(document, writer)
     in_force.check(document, accepted.id)
     return accepted, document
@@ -144,7 +150,7 @@ def accept_item(item: Item, mapping: Mapping, *, writer: str) -> tuple[Accepted,
 def accept_again(raw: bytes, name: str, *, writer: str) -> Accepted:
     """Convert what was kept as it came, by the mapping as it is now. Raises `Invalid`, `MappingInvalid`."""
     mapping = catalogue.find(name)
-    return accept_item(Item("", read_kept(raw, mapping)), mapping, writer=writer)[0]
+    return accept_original(read_kept(raw, mapping), mapping, writer=writer)[0]
 
 
 def portions(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
@@ -153,7 +159,7 @@ def portions(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
         yield portion
 
 
-def _copies(events: dict[int, _Event]) -> dict[int, int]:
+def _copies(events: dict[int, _Event], items: Sequence[Item]) -> dict[int, int]:
     """Return which events are copies of one that stands before them."""
     if _are_different(events):
         return {}
@@ -161,7 +167,7 @@ def _copies(events: dict[int, _Event]) -> dict[int, int]:
     copies: dict[int, int] = {}
     for place, each in events.items():
         before = first.setdefault(each.accepted.id, [])
-        same = next((other for other in before if events[other].original == each.original), None)
+        same = next((other for other in before if items[other].original == items[place].original), None)
         if same is None:
             before.append(place)
         else:
@@ -231,11 +237,11 @@ def _here(found: known.Found, each: _Event) -> _Became:
 
 
 def _beside(each: _Event, prepared: Prepared) -> _Event:
-    mapping, writer = prepared.mapping, prepared.writer
-    event_id = identity.beside(each.accepted.id, canonical.canonical(each.original))
+    mapping, writer, original = prepared.mapping, prepared.writer, prepared.items[each.place].original
+    event_id = identity.beside(each.accepted.id, canonical.canonical(original))
     # An event without a time of its own keeps that of its arrival.
-    document = convert(each.original, mapping, writer=writer, now=each.accepted.event_timestamp).document
-    return _Event(accept(document | {"event_id": str(event_id)}, writer), each.original, each.accepted.id)
+    document = convert(original, mapping, writer=writer, now=each.accepted.event_timestamp).document
+    return _Event(accept(document | {"event_id": str(event_id)}, writer), each.place, each.accepted.id)
 
 
 def _tell(events: Iterable[_Event]) -> None:
@@ -244,19 +250,19 @@ def _tell(events: Iterable[_Event]) -> None:
         record_conflicts(apart)
 
 
-def _keep(faulty: dict[int, tuple[Item, dict[str, str]]], mapping: Mapping, writer: str) -> dict[int, Taken]:
+def _keep(faulty: dict[int, dict[str, str]], items: Sequence[Item], mapping: Mapping, writer: str) -> dict[int, Taken]:
     """Keep what could not be converted, as it came; what is over what is kept of that for a writer is refused."""
     if not faulty:
         return {}
-    events = [InvalidEvent(item.as_it_came(), errors, mapping.name) for item, errors in faulty.values()]
+    events = [InvalidEvent(items[place].as_it_came(), errors, mapping.name) for place, errors in faulty.items()]
     if limits.may_keep_invalid(writer, len(events), sum(len(each.raw) for each in events)):
         ids = invalid.keep(events, writer=writer)
         return {
-            place: Taken(item, "dead", event_id, errors)
-            for (place, (item, errors)), event_id in zip(faulty.items(), ids, strict=True)
+            place: Taken(items, place, "dead", event_id, errors)
+            for (place, errors), event_id in zip(faulty.items(), ids, strict=True)
         }
     log.warning("invalid_events_refused", writer=writer, events=len(events))
     rejection_counters.count(
         writer, [Refusal(rejections.reason_of(each.errors), 1, each.detail, each.raw) for each in events]
     )
-    return {place: Taken(item, "refused", None, errors) for place, (item, errors) in faulty.items()}
+    return {place: Taken(items, place, "refused", None, errors) for place, errors in faulty.items()}

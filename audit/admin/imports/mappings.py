@@ -91,7 +91,7 @@ def _tried(text: str, sample: str) -> dict[str, Any]:
 def _shown(item: Item, mapping: Mapping) -> Shown:
     original = item.original
     try:
-        accepted, _ = take.accept_item(item, mapping, writer=mapping.name)
+        accepted, _ = take.accept_original(original, mapping, writer=mapping.name)
     except Invalid as error:
         unmapped = convert.unmapped(original, mapping) if isinstance(original, dict) else []
         return Shown(item.place, [], unmapped, "", list(error.errors.items()))

@@ -29,12 +29,17 @@ class Values:
 
     def __iter__(self) -> Iterator[tuple[Any, str]]:
         """Yield each value with its text. Raises `Broken`, `FileUnreadable`."""
+        while self.is_at_value():
+            yield self._value()
+
+    def is_at_value(self) -> bool:
+        """Pass to where the next value begins; return whether there is one. Raises `Broken`, `FileUnreadable`."""
         while True:
             sign = self._sign()
             if sign == "":
                 if self.mode != BETWEEN:
                     raise Broken("the file ends in the middle of an array: it is not whole")
-                return
+                return False
             if self.mode == BETWEEN and sign == "[":
                 self._pass_sign(IN_ARRAY)
             elif self.mode == BETWEEN and sign == "{" and self._enters_member():
@@ -47,7 +52,7 @@ class Values:
             elif self.mode != BETWEEN and sign == ",":
                 self._pass_sign(self.mode)
             else:
-                yield self._value()
+                return True
 
     def _sign(self) -> str:
         """Return the next character that is no space; "" at the end."""

@@ -29,6 +29,11 @@ def read(text: str) -> Any:
     return value
 
 
+def read_all(text: str) -> Any:
+    """Parse a text that is one value. Raises `json.JSONDecodeError`, `NotCanonical`, `RecursionError`."""
+    return _DECODER.decode(text)
+
+
 def read_at(text: str, start: int) -> tuple[Any, int]:
     """Parse the value at `start`; return it, or an `Unreadable` for one at fault, and where it ends.
 

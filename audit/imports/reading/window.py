@@ -5,7 +5,7 @@ import hashlib
 from typing import Any
 
 from audit.errors import AuditError
-from audit.imports.reading.opening import PART_BYTES, Source
+from audit.imports.reading.opening import PART_BYTES, FileUnreadable, Source
 
 MARK = "\ufeff"
 # What an event may have at most as it comes: as much as a body of a request.
@@ -24,18 +24,23 @@ class Window:
     What is no UTF-8 becomes lone surrogates, which no event may have, and comes out as it was where it is kept raw.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, line: int = 1):
+        # `line` is the number of the line at which the text begins.
         self._source = source
         self._decoder: Any = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._hash = hashlib.sha256()
         self.text, self.at = "", 0
         # So far what was passed is counted.
         self._counted = 0
-        self._offset, self._line = 0, 1
+        self._offset, self._line = 0, line
         self.is_whole = False  # nothing follows the text
+        # What went wrong when more was read than was asked for yet.
+        self._fault: FileUnreadable | None = None
 
     def fill(self) -> bool:
         """Read on; return whether anything came. Raises `FileUnreadable`, `Broken` where too much is held already."""
+        if self._fault is not None:
+            raise self._fault
         if self.is_whole:
             return False
         if len(self.text) - self.at > MAX_CHARACTERS:
@@ -48,6 +53,14 @@ class Window:
         if not self._offset and self.text.startswith(MARK):
             self.pass_to(len(MARK))
         return bool(part)
+
+    def fill_ahead(self, characters: int) -> None:
+        """Read on until so many are held, or nothing follows. What goes wrong is told once the rest is asked for."""
+        while len(self.text) - self.at < characters and not self.is_whole and self._fault is None:
+            try:
+                self.fill()
+            except FileUnreadable as error:
+                self._fault = error
 
     def pass_to(self, end: int) -> str:
         """Pass over the text to `end`, and return it."""

@@ -25,6 +25,12 @@ def explode(document: Any, mapping: Mapping) -> list[Any]:
     return [document]
 
 
+def holders(mapping: Mapping) -> set[str]:
+    """Return the names of members that an object which holds events may have them in, or in a part of."""
+    names = {path[0] for path in mapping.records if isinstance(path[0], str)}
+    return names | {otlp.RESOURCES} if mapping.format == "otlp" else names
+
+
 def read_line(text: str, mapping: Mapping) -> list[Any]:
     """Return the events of a line."""
     if mapping.format == "syslog":

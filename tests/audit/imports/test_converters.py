@@ -154,6 +154,30 @@ def test_what_is_wrong_has_the_same_places_and_words_with_and_without_processes(
 
 
 @pytest.mark.slow
+def test_what_is_wrong_in_an_array_is_told_alike_by_the_import_and_its_processes(
+    tmp_path: Path, foreign_writer: str
+) -> None:
+    """Whole arrays are parsed by a process; which event of one is at fault is found by the import."""
+    path = tmp_path / "trail.json"
+    events = [json.dumps(a_trail_event(newMember=number)) for number in range(9)]
+    events[1] = events[1].replace("{", '{"eventName": "twice", ', 1)
+    events[4] = json.dumps(a_trail_event(eventTime=5))
+    events[8] = json.dumps({"eventID": "1"})
+    path.write_text('{"Records": [' + ", ".join(events) + "]}", encoding="utf-8")
+    told = [
+        [line for line in ended.splitlines() if not line.startswith("converters ")]
+        for ended in (
+            imported("nothing", path, foreign_writer, "--dry-run", "--processes", number).stdout
+            for number in ("0", "2")
+        )
+    ]
+    assert told[0] == told[1]
+    places = [line.split(":")[0].strip() for line in told[0] if line.startswith("  event ")]
+    assert places == ["event 2", "event 5", "event 9"]
+    assert any("occurs twice in one object" in line for line in told[0])
+
+
+@pytest.mark.slow
 def test_what_is_stored_is_the_same_with_and_without_processes(tmp_path: Path, foreign_writer: str) -> None:
     """Whatever numbers and texts are in it: a converter is given the events in another form than JSON."""
     odd = {
