@@ -10,16 +10,18 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
+
+import msgspec
 
 from auditclient import spool
 from auditclient.completeness import Numbers
 from auditclient.config import Config, Durability
 from auditclient.errors import Closed, InvalidEvent, NotKept
-from auditclient.events import complete, encode, encode_plain
+from auditclient.events import complete, encode, encode_plain, moment
+from auditclient.ids import uuid7
 from auditclient.metrics import Counts, Hook
 from auditclient.sender import Sender
 from auditclient.spool import Appended, Writer
@@ -33,8 +35,7 @@ ROOM_PAUSE_S = 0.05
 SYNC_PAUSE_S = 1.0
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What is promised for one event when `record` returns.
 
     spooled: in a file of this host. queued: in the store's dead letter queue, by this client. parked, stored: the store
@@ -78,14 +79,18 @@ class Client:
 
         Raises `InvalidEvent`, `Closed`, and `NotKept` where no tier took it within `block_s`: nothing is kept then.
         """
-        return self._record(event, encode, wait_s, durability)
+        self._check(event)
+        document = complete(event)
+        return self._record(document, encode(document), wait_s, durability)
 
-    def record_plain(self, event: Mapping[str, Any], *, durability: Durability | None = None) -> Receipt:
-        """Like `record`, of an event whose values are `auditclient.events.plain` already, which costs the caller less.
+    def record_whole(self, event: Mapping[str, Any], *, durability: Durability | None = None) -> Receipt:
+        """Like `record`, of an event that has all but its id and its time, of `auditclient.events.plain` values alone.
 
-        Raises as `record` does.
+        It costs the caller half as much. Nothing is completed or looked at. Raises as `record` does.
         """
-        return self._record(event, encode_plain, 0.0, durability)
+        self._check(event)
+        document = {**event, "event_id": uuid7(), "event_timestamp": moment()}
+        return self._record(document, encode_plain(document), 0.0, durability)
 
     def sync(self) -> None:
         """Return when the disk has all that was recorded before. Raises `OSError`."""
@@ -164,19 +169,13 @@ class Client:
         self._sender.forget()
         self._begin()
 
-    def _record(
-        self,
-        event: Mapping[str, Any],
-        encoded: Callable[[dict[str, Any]], bytes],
-        wait_s: float,
-        durability: Durability | None,
-    ) -> Receipt:
+    def _check(self, event: Mapping[str, Any]) -> None:
         if self._is_closed:
             raise Closed
         if "source_seq" in event or "source_epoch" in event:
             raise InvalidEvent("source_seq and source_epoch: this client numbers events itself. Nothing was kept.")
-        document = complete(event)
-        body = encoded(document)
+
+    def _record(self, document: dict[str, Any], body: bytes, wait_s: float, durability: Durability | None) -> Receipt:
         depth = getattr(self._local, "depth", 0)
         self._local.depth = depth + 1
         try:

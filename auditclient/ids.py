@@ -10,8 +10,10 @@ EPOCH_CHARACTERS_MAX = 64
 # Random bytes of an id, and for how many ids they are fetched at once: each call of the kernel lets another thread go
 # first, for which a busy service waits long.
 ID_BYTES, IDS_AT_ONCE = 10, 100
-# The digit that holds the variant: of its four bits the first are 1 and 0, the last two are chance.
-VARIANTS = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
+# How the last three groups of an id are written, and what the digit with the variant becomes: of its four bits the
+# first are 1 and 0, the last two are chance.
+GROUPS = (4, 4, 12)
+VARIANTS = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
 
 _ends: list[str] = []
 # A child would else give its events the ids of its parent's.
@@ -30,14 +32,24 @@ def _chance() -> str:
         try:
             return _ends.pop()
         except IndexError:
-            fresh = os.urandom(ID_BYTES * IDS_AT_ONCE).hex()
-            digits = 2 * ID_BYTES
-            _ends.extend(_end(fresh[at : at + digits]) for at in range(0, len(fresh), digits))
+            _ends.extend(_fresh())
 
 
-def _end(chance: str) -> str:
-    """The last three groups of an id, with its version and variant, of twenty random hexadecimal digits."""
-    return f"7{chance[1:4]}-{VARIANTS[chance[4]]}{chance[5:8]}-{chance[8:]}"
+def _fresh() -> list[str]:
+    """The last three groups of many ids, made of all at once a digit at a time: in half the time of id by id."""
+    digits = os.urandom(ID_BYTES * IDS_AT_ONCE).hex().encode()
+    length, step = sum(GROUPS) + len(GROUPS) - 1, sum(GROUPS)
+    ends = bytearray(b"-" * length * IDS_AT_ONCE)
+    place = 0
+    for group, width in enumerate(GROUPS):
+        for _ in range(width):
+            ends[place + group :: length] = digits[place::step]
+            place += 1
+    ends[0::length] = b"7" * IDS_AT_ONCE
+    variant = GROUPS[0] + 1
+    ends[variant::length] = ends[variant::length].translate(VARIANTS)
+    text = ends.decode()
+    return [text[at : at + length] for at in range(0, len(text), length)]
 
 
 def epoch() -> str:

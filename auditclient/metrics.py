@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable
 
 log = logging.getLogger("auditclient")
@@ -36,7 +35,7 @@ class Counts:
     def __init__(self, hook: Hook | None = None):
         self._hook = hook
         self._lock = threading.RLock()
-        self._counts: Counter[str] = Counter()
+        self._counts = dict.fromkeys(NAMES, 0)
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count something."""
@@ -55,4 +54,4 @@ class Counts:
     def as_dict(self) -> dict[str, int]:
         """Return all counts by name."""
         with self._lock:
-            return {name: self._counts[name] for name in NAMES}
+            return dict(self._counts)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from auditclient.errors import Closed
 from auditclient.ids import epoch
 
@@ -142,7 +144,7 @@ class Segment:
         os.close(self._descriptor)
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True):
     """An event in a file: which, the position after it, and its number."""
 
     segment: Segment

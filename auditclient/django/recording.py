@@ -4,7 +4,7 @@ import ipaddress
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -28,11 +28,18 @@ class Acting:
 
     def __init__(self, request: HttpRequest):
         self._request = request
+        self._fields: dict[str, str] | None = None
         self.has_recorded = False
 
-    @cached_property
+    @property
     def fields(self) -> dict[str, str]:
         """Who acts, from where, and the correlation. Asked at the first event: the user may cost a query."""
+        # `cached_property` takes a lock in Python 3.11.
+        if self._fields is None:
+            self._fields = self._asked()
+        return self._fields
+
+    def _asked(self) -> dict[str, str]:
         user = getattr(self._request, "user", None)
         known = user is not None and user.is_authenticated
         fields = {
@@ -74,24 +81,24 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
     A kill of the process loses nothing from then on, and it is on the disk before the answer to the request goes out.
     """
     data = plain(event.get("event_data") or {})
-    _once_committed({**event, "event_data": data}, using, is_plain=False)
+    _once_committed({**event, "event_data": data}, using, is_whole=False)
 
 
-def record_plain(event: Mapping[str, Any], *, using: str | None = None) -> None:
-    """Record an event whose values are plain already, as `record` does."""
-    _once_committed(event, using, is_plain=True)
+def record_whole(event: Mapping[str, Any], *, using: str | None = None) -> None:
+    """Record an event as `record` does, that has all but who acts, its id and its time, and plain values alone."""
+    _once_committed(event, using, is_whole=True)
 
 
-def _once_committed(event: Mapping[str, Any], using: str | None, *, is_plain: bool) -> None:
+def _once_committed(event: Mapping[str, Any], using: str | None, *, is_whole: bool) -> None:
     request = acting.get()
     document = {**(request.fields if request is not None else SERVICE), **event}
     if not document.get("correlation_id"):
         document["correlation_id"] = document.get("resource_id") or "none"
-    transaction.on_commit(lambda: _record(document, is_plain), using=using)
+    transaction.on_commit(lambda: _record(document, is_whole), using=using)
 
 
-def _record(document: dict[str, Any], is_plain: bool) -> None:
-    record = client().record_plain if is_plain else client().record
+def _record(document: dict[str, Any], is_whole: bool) -> None:
+    record = client().record_whole if is_whole else client().record
     request = acting.get()
     if request is None:
         record(document)
