@@ -79,10 +79,15 @@ def _connected(url: str) -> psycopg.Connection[Any]:
 def _create_role(admin: psycopg.Connection[Any], role: str, password: str | None) -> None:
     known = admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
     verb = sql.SQL("ALTER" if known else "CREATE")
-    secret = sql.SQL("PASSWORD {}").format(sql.Literal(password)) if password else sql.SQL("")
+    secret = sql.SQL("PASSWORD {}").format(sql.Literal(_verifier(admin, role, password))) if password else sql.SQL("")
     admin.execute(
         sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT {}").format(verb, sql.Identifier(role), secret)
     )
+
+
+def _verifier(admin: psycopg.Connection[Any], role: str, password: str) -> str:
+    """What the server stores of a password, made here as psql's \\password does: its log may have the statement."""
+    return admin.pgconn.encrypt_password(password.encode(), role.encode()).decode()
 
 
 def _restrict(admin: psycopg.Connection[Any], name: str) -> None:

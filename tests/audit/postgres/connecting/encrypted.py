@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import psycopg
@@ -15,6 +15,9 @@ from bench.ports import free_port
 PROGRAMS = Path("/usr/lib/postgresql")
 DATABASE = "encrypted"
 PASSWORD = "p@ss/w:o#r?d%"
+# Whom pg_hba.conf lets in.
+BY_PASSWORD = ("hostssl all all 127.0.0.1/32 scram-sha-256", "hostssl replication all 127.0.0.1/32 scram-sha-256")
+BY_CERTIFICATE = tuple(f"{line} clientcert=verify-ca" for line in BY_PASSWORD)
 
 
 def programs() -> Path | None:
@@ -83,3 +86,15 @@ class EncryptedPostgres(Postgres):
         folder = programs()
         assert folder is not None
         return folder
+
+
+class Scene(NamedTuple):
+    """A server, the folder of its authority, and that of an authority that nobody here knows."""
+
+    server: EncryptedPostgres
+    known: Path
+    unknown: Path
+
+    def verified(self, role: str, **more: str) -> str:
+        """An address by which the server is known to be the right one."""
+        return self.server.address(role, sslmode="verify-full", sslrootcert=str(self.known / "ca.crt"), **more)

@@ -1,13 +1,9 @@
 """PostgreSQL over TLS: every connection of the site is by its parameters, and what is wrong with them is said."""
 
 import os
-import secrets
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -19,12 +15,8 @@ from audit.postgres.connecting.addresses import addresses
 from audit.postgres.connecting.hosts import FollowingConnection
 from audit.recovery import base_backup
 from auditsite.settings import database
-from tests import servers
-from tests.audit.postgres.connecting.encrypted import PASSWORD, EncryptedPostgres, programs
-from tests.dlq.fleets import certificates
+from tests.audit.postgres.connecting.encrypted import BY_CERTIFICATE, BY_PASSWORD, PASSWORD, Scene
 
-BY_PASSWORD = ("hostssl all all 127.0.0.1/32 scram-sha-256", "hostssl replication all 127.0.0.1/32 scram-sha-256")
-BY_CERTIFICATE = tuple(f"{line} clientcert=verify-ca" for line in BY_PASSWORD)
 # Each way in which the site connects; prints for each whether PostgreSQL says that the connection is encrypted.
 SCRIPT = """
 import sys
@@ -52,47 +44,17 @@ print("backup", (folder / "base.tar").exists())
 """
 
 
-class Scene(NamedTuple):
-    """A server, the folder of its authority, and that of an authority that nobody here knows."""
-
-    server: EncryptedPostgres
-    known: Path
-    unknown: Path
-
-
-@pytest.fixture(scope="module")
-def scene() -> Iterator[Scene]:
-    if programs() is None:
-        pytest.skip("needs a PostgreSQL that was built with TLS: apt-get install postgresql")
-    folder = servers.FOLDER / f"encrypted-{secrets.token_hex(4)}"
-    folder.mkdir()
-    folder.chmod(0o755)
-    known, unknown = certificates(folder / "known"), certificates(folder / "unknown")
-    server = EncryptedPostgres(folder / "postgres", known)
-    server.start()
-    server.run(f"ALTER ROLE postgres PASSWORD '{PASSWORD}'")
-    server.admit(*BY_PASSWORD)
-    yield Scene(server, known, unknown)
-    server.stop()
-    shutil.rmtree(folder)
-
-
-def verified(scene: Scene, role: str, **more: str) -> str:
-    """An address by which the server is known to be the right one."""
-    return scene.server.address(role, sslmode="verify-full", sslrootcert=str(scene.known / "ca.crt"), **more)
-
-
 @pytest.mark.slow
 def test_every_connection_of_the_site_is_encrypted(scene: Scene, tmp_path: Path) -> None:
     """Roles and database are made over TLS, too; the server lets nobody in over TCP without a certificate."""
     own = {"sslcert": str(scene.known / "client.crt"), "sslkey": str(scene.known / "client.key")}
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "auditsite.settings",
-        "DATABASE_ADMIN_URL": verified(scene, "postgres", database="postgres", **own),
-        "DATABASE_URL": verified(scene, "audit_app", **own),
-        "DATABASE_OWNER_URL": verified(scene, "audit_owner", **own),
-        "DATABASE_READER_URL": verified(scene, "audit_reader", **own),
-        "DATABASE_BACKUP_URL": verified(scene, "audit_backup", **own),
+        "DATABASE_ADMIN_URL": scene.verified("postgres", database="postgres", **own),
+        "DATABASE_URL": scene.verified("audit_app", **own),
+        "DATABASE_OWNER_URL": scene.verified("audit_owner", **own),
+        "DATABASE_READER_URL": scene.verified("audit_reader", **own),
+        "DATABASE_BACKUP_URL": scene.verified("audit_backup", **own),
     }
     scene.server.admit(*BY_CERTIFICATE)
     made = subprocess.run([sys.executable, "-m", "auditsite.roles"], env=env, capture_output=True, text=True)
@@ -108,21 +70,21 @@ def test_each_fault_of_tls_is_said_with_what_to_do(scene: Scene) -> None:
     known, unknown = scene.known / "ca.crt", scene.unknown / "ca.crt"
     own = {"sslcert": str(scene.known / "client.crt"), "sslkey": str(scene.known / "client.key")}
     faults = {
-        "certificate verify failed: sslrootcert must name": verified(scene, "postgres").replace(
+        "certificate verify failed: sslrootcert must name": scene.verified("postgres").replace(
             str(known), str(unknown)
         ),
-        "does not match host name .*: write the name that the certificate has": verified(
-            scene, "postgres", host="db.example", hostaddr="127.0.0.1"
+        "does not match host name .*: write the name that the certificate has": scene.verified(
+            "postgres", host="db.example", hostaddr="127.0.0.1"
         ),
-        "root certificate file .* does not exist: sslrootcert must name": verified(scene, "postgres").replace(
+        "root certificate file .* does not exist: sslrootcert must name": scene.verified("postgres").replace(
             str(known), "/nowhere"
         ),
         "no encryption: set sslmode=verify-full": scene.server.address("postgres", sslmode="disable"),
-        "password authentication failed .*: the password in the address": verified(scene, "postgres").replace(
+        "password authentication failed .*: the password in the address": scene.verified("postgres").replace(
             "p%40ss", "other"
         ),
-        "certificate present, but not private key .*: sslcert and sslkey must name": verified(
-            scene, "postgres", **own | {"sslkey": "/nowhere"}
+        "certificate present, but not private key .*: sslcert and sslkey must name": scene.verified(
+            "postgres", **own | {"sslkey": "/nowhere"}
         ),
     }
     for words, url in faults.items():
@@ -139,20 +101,20 @@ def test_a_certificate_of_the_client_is_shown_or_asked_for(scene: Scene) -> None
 
     scene.server.admit(*BY_CERTIFICATE)
     try:
-        with FollowingConnection.connect(verified(scene, "postgres", **of_client(scene.known))) as connection:
+        with FollowingConnection.connect(scene.verified("postgres", **of_client(scene.known))) as connection:
             row = connection.execute("SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
             assert row == ("/CN=client",)
         with pytest.raises(psycopg.OperationalError, match="valid client certificate: sslcert and sslkey must name"):
-            FollowingConnection.connect(verified(scene, "postgres"))
+            FollowingConnection.connect(scene.verified("postgres"))
         with pytest.raises(psycopg.OperationalError, match="unknown ca: the server does not take the certificate in"):
-            FollowingConnection.connect(verified(scene, "postgres", **of_client(scene.unknown)))
+            FollowingConnection.connect(scene.verified("postgres", **of_client(scene.unknown)))
     finally:
         scene.server.admit(*BY_PASSWORD)
 
 
 @pytest.mark.slow
 def test_a_check_and_a_backup_say_what_is_wrong(scene: Scene, tmp_path: Path) -> None:
-    wrong = verified(scene, "postgres").replace(str(scene.known), str(scene.unknown))
+    wrong = scene.verified("postgres").replace(str(scene.known), str(scene.unknown))
     env = os.environ | {"DATABASE_URL": wrong, "DATABASE_READER_URL": wrong}
     command = [sys.executable, "manage.py", "check", "--database", "default"]
     said = subprocess.run(command, env=env, capture_output=True, text=True).stderr
@@ -160,7 +122,7 @@ def test_a_check_and_a_backup_say_what_is_wrong(scene: Scene, tmp_path: Path) ->
     with pytest.raises(BackupFailed, match=r"DATABASE_BACKUP_URL: .*: sslrootcert must name"):
         base_backup.take(wrong, tmp_path)
     with pytest.raises(BackupFailed, match="where every user of this machine could read it"):
-        base_backup.take(verified(scene, "postgres", sslpassword="x"), tmp_path)
+        base_backup.take(scene.verified("postgres", sslpassword="x"), tmp_path)
 
 
 def test_files_that_cannot_be_read_and_servers_that_may_be_anybody_are_found(
