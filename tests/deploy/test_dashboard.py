@@ -5,44 +5,19 @@ import re
 import runpy
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
-import yaml
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).parent.parent.parent
-DEPLOY = ROOT / "deploy"
+from tests.deploy import queries
+
 # Shown only once a watcher or a schedule ran, a witness cosigned, or where Redis has a limit.
 NOT_ALWAYS_THERE = {"dlq_room_hours", "dlq_last_watch_timestamp_seconds", "dlq_last_tick_timestamp_seconds"}
-# What Grafana puts in before it asks.
-VARIABLES = {"$__rate_interval": "5m", "$__range": "24h"}
 # What Kubernetes' scrapes add to every series.
 OF_SCRAPES = {"namespace", "job", "instance"}
-
-
-def panels() -> list[dict[str, Any]]:
-    return list(json.loads((DEPLOY / "grafana" / "auditsite.json").read_text(encoding="utf-8"))["panels"])
-
-
-def queries_of_dashboard() -> list[str]:
-    found = [target["expr"] for panel in panels() for target in panel.get("targets", [])]
-    for name, value in VARIABLES.items():
-        found = [query.replace(name, value) for query in found]
-    return found
-
-
-def queries_of_alerts() -> list[str]:
-    groups = yaml.safe_load((DEPLOY / "alerts.yml").read_text(encoding="utf-8"))["groups"]
-    return [rule["expr"] for group in groups for rule in group["rules"]]
-
-
-def queries_of_chart() -> list[str]:
-    text = (DEPLOY / "helm" / "auditsite" / "templates" / "drain.yaml").read_text(encoding="utf-8")
-    return [query.replace("{{ $.Release.Namespace | quote }}", '"x"') for query in re.findall(r"query: (.+)", text)]
 
 
 def selectors(node: Any) -> Iterator[Any]:
@@ -73,7 +48,7 @@ def exported() -> dict[str, set[str] | None]:
     return found
 
 
-@pytest.mark.parametrize("query", [*queries_of_dashboard(), *queries_of_alerts(), *queries_of_chart()])
+@pytest.mark.parametrize("query", [*queries.of_dashboard(), *queries.of_alerts(), *queries.of_chart()])
 def test_every_query_asks_for_series_that_the_site_exports(query: str) -> None:
     selected = list(selectors(promql_parser.parse(query)))
     assert selected, "it selects nothing"
@@ -101,23 +76,23 @@ def test_a_query_that_prometheus_cannot_read_is_seen() -> None:
 
 
 def test_the_json_is_what_its_script_makes() -> None:
-    script = runpy.run_path(str(DEPLOY / "grafana" / "dashboard.py"))
+    script = runpy.run_path(str(queries.DEPLOY / "grafana" / "dashboard.py"))
     assert json.loads(script["PATH"].read_text(encoding="utf-8")) == script["dashboard"]()
 
 
 def test_no_two_panels_lie_upon_each_other_or_have_one_number() -> None:
     taken: dict[tuple[int, int], str] = {}
-    for panel in panels():
+    for panel in queries.panels():
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
                 assert taken.setdefault((x, y), panel["title"]) == panel["title"]
-    assert len({panel["id"] for panel in panels()}) == len(panels())
+    assert len({panel["id"] for panel in queries.panels()}) == len(queries.panels())
 
 
 def test_each_service_level_says_what_it_is_and_when_it_is_broken() -> None:
-    levels = [panel for panel in panels() if panel["type"] == "stat"]
+    levels = [panel for panel in queries.panels() if panel["type"] == "stat"]
     assert len(levels) == 8
     for panel in levels:
         assert len(panel["description"]) > 30
@@ -127,7 +102,7 @@ def test_each_service_level_says_what_it_is_and_when_it_is_broken() -> None:
 
 def test_each_alert_has_a_level_or_a_line_on_the_dashboard() -> None:
     """Whoever is woken sees there since when it is so."""
-    drawn = {selector.name for query in queries_of_dashboard() for selector in selectors(promql_parser.parse(query))}
-    for query in queries_of_alerts():
+    drawn = {selector.name for query in queries.of_dashboard() for selector in selectors(promql_parser.parse(query))}
+    for query in queries.of_alerts():
         named = {selector.name for selector in selectors(promql_parser.parse(query))}
         assert named & drawn, query
