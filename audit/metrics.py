@@ -23,6 +23,8 @@ nothing_kept = Counter("audit_nothing_kept_total", "Events answered 503: neither
 breaker_open = Gauge("audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax")
 breaker_opened = Counter("audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"])
 unsigned = Counter("audit_receipts_unsigned_total", "Answers without a signed receipt", ["reason"])
+for reason in ("no key", "failed"):
+    unsigned.labels(reason)  # there from the start: an alert on what is added would not see the first
 refilled = Counter("audit_refilled_total", "Drained events that Redis kept, brought back or looked at", ["outcome"])
 resumed = Counter("audit_resumed_total", "Logs that this process let go on under a cross-link")
 backed_up = Counter("audit_backed_up_total", "Backups that this process made")
