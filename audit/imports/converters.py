@@ -74,6 +74,8 @@ class _Under(NamedTuple):
     place: Any
     process: "_Process | None"
     converted: Converted | None
+    # What the process gave back, not read yet.
+    answer: bytes = b""
 
 
 def sound_number() -> int:
@@ -143,18 +145,18 @@ class Converters:
                     break
                 if portion is None:
                     break
-                # The next one is sent before the last one is recorded, so that no process waits for that.
-                ready = self._received(waiting.popleft()) if len(waiting) == len(self) else None
+                # The next one is sent before the last one is read and recorded, so that no process waits for that.
+                ready = self._answered(waiting.popleft()) if len(waiting) == len(self) else None
                 waiting.append(self._sent(*portion, {each.process for each in waiting}))
                 if ready is not None:
-                    yield ready
+                    yield self._received(ready)
             while waiting:
-                yield self._received(waiting.popleft())
+                yield self._received(self._answered(waiting.popleft()))
         finally:
             # Of an import that was stopped nothing is left in the pipes.
             with suppress(ConverterEnded):
                 for each in waiting:
-                    self._received(each)
+                    self._answered(each)
         if fault is not None:
             raise fault
 
@@ -165,10 +167,14 @@ class Converters:
         process.send(body)
         return _Under(items, place, process, None)
 
+    def _answered(self, under: _Under) -> _Under:
+        """Wait until its process has converted it."""
+        return under if under.process is None else under._replace(answer=under.process.receive())
+
     def _received(self, under: _Under) -> tuple[Sequence[Item], Any, Converted]:
-        items, place, process, converted = under
-        if process is not None:
-            converted = process.receive()
+        items, place, _, converted, answer = under
+        if answer and answer != _NOT_CONVERTED:
+            converted = from_bytes(answer)
         # What a process could not convert is converted here, and what is wrong comes out here.
         return items, place, converted or convert(items, self._mapping, self._writer)
 
@@ -191,13 +197,12 @@ class _Process:
         except OSError:
             raise ConverterEnded from None
 
-    def receive(self) -> Converted | None:
-        """Return what it made of its portion; None where it could not. Raises `ConverterEnded`."""
+    def receive(self) -> bytes:
+        """Return what it made of its portion, or `_NOT_CONVERTED`. Raises `ConverterEnded`."""
         try:
-            body = self.end.recv_bytes()
+            return self.end.recv_bytes()
         except (EOFError, OSError):
             raise ConverterEnded from None
-        return None if body == _NOT_CONVERTED else from_bytes(body)
 
     def close(self) -> None:
         self.end.close()
