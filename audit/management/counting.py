@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from django.core.management.base import CommandParser
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     TaskID,
     TextColumn,
@@ -20,15 +18,11 @@ from rich.progress import (
 )
 
 from audit.completeness.reconcile import Reconciled, reconcile
+from audit.management.bars import bar
 
 LINE_S = 2.0
 # How long a command reconciles where nobody says for how long.
 RECONCILE_S = 600.0
-
-
-def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
-    """Return a bar on standard error, so that the output can be read by programs."""
-    return Progress(*columns, console=Console(stderr=True), disable=disable)
 
 
 @contextmanager

@@ -50,7 +50,8 @@ class Pieces:
 
         None where the next ones are no objects, or none can be told from what they hold.
         """
-        start, length = window.at, self._fill(window, most)
+        length = self._fill(window, most)
+        start = window.at  # to read on moves it
         for end in islice(_ends(window.text, start, start + length), TRIED):
             try:
                 data = f"[{window.text[start:end]}]".encode()

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from audit.completeness import coverage
 from audit.completeness.coverage import HourDifference
 from audit.formats import times
-from audit.management.counting import bar
+from audit.management.bars import bar
 from audit.management.harmless import HarmlessCommand
 
 HOURS_SHOWN = 20

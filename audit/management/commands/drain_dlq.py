@@ -8,8 +8,7 @@ from typing import Any
 import structlog
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, close_old_connections
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 import dlq.alarm
 import dlq.errors
@@ -18,6 +17,7 @@ import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
 from audit.ingest import clock_alarm, notify
+from audit.management.bars import bar
 from audit.management.harmless import HarmlessCommand
 from audit.management.stopping import stop_at_signal
 from audit.queue import outages
@@ -104,9 +104,9 @@ def follow_outage() -> None:
 def _one_pass(stop: threading.Event, limit: int | None) -> Summary:
     depth = dlq.stream.for_drain().totals.depth()
     columns = (TextColumn("draining"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("drain", total=min(depth, limit) if limit else depth)
-        return drain(limit=limit, stop=stop, progress=lambda so_far: bar.update(task, completed=so_far.claimed))
+    with bar(*columns) as shown:
+        task = shown.add_task("drain", total=min(depth, limit) if limit else depth)
+        return drain(limit=limit, stop=stop, progress=lambda so_far: shown.update(task, completed=so_far.claimed))
 
 
 def _report(command: Command, summary: Summary) -> int:

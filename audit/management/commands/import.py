@@ -16,7 +16,7 @@ from audit.imports.mapping import Mapping
 from audit.imports.reading.opening import Source
 from audit.imports.run import Summary, run
 from audit.ingest import trail
-from audit.management.counting import bar
+from audit.management.bars import bar
 from audit.management.harmless import HarmlessCommand, operator_name
 from audit.management.stopping import stop_at_signal
 from audit.models import Writer

@@ -13,7 +13,7 @@ from rich.progress import TextColumn, TimeElapsedColumn
 from audit.errors import AuditError
 from audit.formats import receipt
 from audit.ingest import trail
-from audit.management.counting import bar
+from audit.management.bars import bar
 from audit.management.harmless import operator_name
 from audit.receipts import verify
 from audit.receipts.verify import BROKEN, NOT_OURS, STATES, UNKNOWN, ReceiptResult, VerifiedReceipts

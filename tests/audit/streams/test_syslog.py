@@ -190,6 +190,7 @@ def test_a_record_that_is_longer_than_receivers_take_is_a_reference(scene: Scene
     assert "and the target takes 8,000" in receiver.messages[0].document["left_out"]
 
 
+@pytest.mark.slow
 def test_over_tls_the_receiver_is_known_by_its_certificate(scene: Scene, tmp_path: Path) -> None:
     certificate = tls_end.certificate(tmp_path / "receiver.pem", "receiver", "127.0.0.1")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

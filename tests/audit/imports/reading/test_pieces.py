@@ -72,6 +72,21 @@ def test_events_in_pieces_are_those_that_are_read_one_by_one(
     assert bool(pieces) is (form not in ("empty", "several documents", "objects that hold events"))
 
 
+def test_no_event_is_left_out_where_a_file_is_read_on_between_events_of_one_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the text that is held begins, an event may begin as far into what is held after it was read on."""
+    texts = [f'{{"eventID":"{number:04}"}}' for number in range(500)]
+    path = tmp_path / "file"
+    path.write_text(f"[{','.join(texts)}]", encoding="utf-8")
+    monkeypatch.setattr(opening.Source.part, "__defaults__", (10 * (len(texts[0]) + 1),))
+    monkeypatch.setattr("audit.imports.reading.pieces.FIRST_CHARACTERS", 100)
+    with opened(str(path)) as file:
+        items, pieces = read_in_pieces(Events(Window(file), CLOUDTRAIL), 7)
+    assert items == read_one_by_one(path, CLOUDTRAIL)
+    assert sum(map(len, pieces)) == len(texts)
+
+
 def test_a_piece_is_as_long_as_it_may_be_and_reading_goes_on_after_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text(f'{{"Records": {ARRAY}}}', encoding="utf-8")
