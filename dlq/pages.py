@@ -11,8 +11,8 @@ from dlq.scripts import Connection, refusing
 
 FIND_BATCH = 100
 SCAN_BATCH = 2_000
-# How large the entries are is known only when they are read.
-READ_BATCH = 64
+# How large entries are is known only when they are read: few at first, then as many as take about so many bytes.
+READ_FIRST, READ_MOST, READ_BYTES = 8, 64, 2**20
 # Below one wanted in so many, a range costs more than to ask for each.
 SPARSE = 4
 
@@ -139,26 +139,30 @@ class Pages:
         the rest is read entry by entry.
         """
         left = sorted(ids, key=stream_order)
-        wanted = set(left)
+        wanted, count, is_sparse = set(left), READ_FIRST, False
         while left:
-            with refusing():
-                rows = decoded(self._redis.xrange(self._keys.stream, left[0], left[-1], count=READ_BATCH))
+            if is_sparse:
+                rows, left = self._each_of(left[:count]), left[count:]
+            else:
+                rows, left = self._range_from(left, count)
             portion = [entry for entry in rows if entry[0] in wanted]
             yield from portion
-            if len(rows) < READ_BATCH:
-                return
-            left = left[bisect_right(left, stream_order(rows[-1][0]), key=stream_order) :]
-            if len(portion) < READ_BATCH // SPARSE:
-                yield from self._each_of(left)
-                return
+            is_sparse = is_sparse or len(portion) < count // SPARSE
+            count = _sound_count(rows, count)
 
-    def _each_of(self, ids: Sequence[str]) -> Iterator[Entry]:
-        for first in range(0, len(ids), READ_BATCH):
-            with refusing(), self._redis.pipeline(transaction=False) as pipe:
-                for message_id in ids[first : first + READ_BATCH]:
-                    pipe.xrange(self._keys.stream, message_id, message_id)
-                rows = [row for rows_of_id in pipe.execute() for row in rows_of_id]
-            yield from decoded(rows)
+    def _range_from(self, ids: list[str], count: int) -> tuple[list[Entry], list[str]]:
+        """Return so many entries between the first and the last of the ids, and which ids stand behind them."""
+        with refusing():
+            rows = decoded(self._redis.xrange(self._keys.stream, ids[0], ids[-1], count=count))
+        if len(rows) < count:
+            return rows, []
+        return rows, ids[bisect_right(ids, stream_order(rows[-1][0]), key=stream_order) :]
+
+    def _each_of(self, ids: Sequence[str]) -> list[Entry]:
+        with refusing(), self._redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.xrange(self._keys.stream, message_id, message_id)
+            return decoded(row for rows_of_id in pipe.execute() for row in rows_of_id)
 
     def leased(self, ids: Sequence[str]) -> list[str]:
         """Return those of the messages that a drainer has in hand."""
@@ -223,3 +227,11 @@ class Pages:
             score = next((score for score in (due, leased, dead) if score is not None), None)
             messages.append(read(message_id, fields, state_of(due, leased, dead, now), score, history, now))
         return messages
+
+
+def _sound_count(rows: Sequence[Entry], count: int) -> int:
+    """How many entries to read next, by what those before weigh; at most twice as many."""
+    if not rows:
+        return count
+    mean = sum(len(fields.get(b"body", b"")) for _, fields in rows) // len(rows)
+    return max(1, min(2 * count, READ_MOST, READ_BYTES // max(mean, 1)))

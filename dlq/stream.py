@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 CLAIM_BYTES = 4 * 2**20
-GIVEN_BACK = 64
 LONGEST_LEASE_S = 3600
 # The ways out whose documents are in the store.
 TO_THE_STORE = ("drained", "duplicate")
@@ -171,14 +170,10 @@ class Stream(Connection):
         return _Lease([raw_id.decode() for raw_id in ids], now, end, bool(have_history))
 
     def _give_back(self, lease: _Lease, ids: Sequence[str]) -> None:
-        """Have messages due as before they were leased, in portions: to move a message costs Redis its size.
-
-        They are due since they were parked, so that they come before what was parked after them.
-        """
-        for first in range(0, len(ids), GIVEN_BACK):
-            portion = ids[first : first + GIVEN_BACK]
-            since = [(message_id, (stream_order(message_id)[0] - lease.now) / 1000) for message_id in portion]
-            self._move(since, self.keys.due)
+        """Have messages due as before they were leased: since they were parked, before what was parked after them."""
+        if ids:
+            since = [argument for message_id in ids for argument in (message_id, stream_order(message_id)[0])]
+            self.run("give_back", [self.keys.due, self.keys.leased], [lease.end, *since])
 
     def _take_out_vanished(self, absent: Iterable[str]) -> None:
         """Take out of the indexes what the stream lacks.

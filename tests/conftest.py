@@ -16,6 +16,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
+from django.urls import get_resolver
 from hypothesis.strategies import integers, text
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -141,8 +142,10 @@ def _files_looked_at_once() -> Iterator[None]:
 def _charged_to_no_test() -> None:
     """What comes once in a process would be in the share of a test that meets it.
 
-    Hypothesis reads the constants of all modules at its first examples; garbage is looked for in all that was loaded.
+    Hypothesis reads the constants of all modules at its first examples, and of those that are loaded later at others,
+    which the pages would be; garbage is looked for in all that was loaded.
     """
+    assert get_resolver().url_patterns
 
     @hypothesis.settings(max_examples=20, database=None, deadline=None)
     @hypothesis.given(integers(), text())

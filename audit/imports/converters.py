@@ -43,6 +43,16 @@ class ConverterEnded(AuditError):
     the import again to go on."""
 
 
+class EventsMissing(AuditError):
+    """A portion has another number of events than was made of it: what was taken before is kept, and nothing of it."""
+
+    def __init__(self, count: int):
+        super().__init__(
+            f"Of a portion {count} events were made, which is not how many it has: nothing of it was taken. This is a "
+            "fault of this program: keep the file, and import it with --processes 0."
+        )
+
+
 class Converted(NamedTuple):
     """What was made of a portion, by the places of its items: events, what is wrong with others, unmapped members."""
 
@@ -101,8 +111,17 @@ def collecting_seldom() -> Iterator[None]:
 
 
 def convert(items: Sequence[Item], mapping: Mapping, writer: str) -> Converted:
-    """Convert and validate a portion here."""
-    return _converted(items.originals() if isinstance(items, Piece) else _originals(items), mapping, writer)
+    """Convert and validate a portion here. Raises `EventsMissing`."""
+    originals = items.originals() if isinstance(items, Piece) else _originals(items)
+    return _of_all(items, _converted(originals, mapping, writer))
+
+
+def _of_all(items: Sequence[Item], converted: Converted) -> Converted:
+    """Return what was made of each of the items. Raises `EventsMissing`."""
+    count = len(converted.events) + len(converted.faulty)
+    if not (items.has(count) if isinstance(items, Piece) else count == len(items)):
+        raise EventsMissing(count)
+    return converted
 
 
 class Converters:
@@ -129,7 +148,7 @@ class Converters:
     ) -> Iterator[tuple[Sequence[Item], PlaceT, Converted]]:
         """Yield each portion with what was made of it, in their order; also those that were read before a fault.
 
-        Raises what reading them raises; `ConverterEnded`.
+        Raises what reading them raises; `ConverterEnded`, `EventsMissing`.
         """
         if not self._processes:
             yield from ((items, place, convert(items, self._mapping, self._writer)) for items, place in portions)
@@ -176,7 +195,8 @@ class Converters:
         if answer and answer != _NOT_CONVERTED:
             converted = from_bytes(answer)
         # What a process could not convert is converted here, and what is wrong comes out here.
-        return items, place, converted or convert(items, self._mapping, self._writer)
+        made = convert(items, self._mapping, self._writer) if converted is None else _of_all(items, converted)
+        return items, place, made
 
 
 class _Process:

@@ -29,7 +29,6 @@ class Events:
         self.state: State = state or {}
         # Whether each event of what was passed has been handed out: only there an import may go on.
         self.is_settled = True
-        self._pieces = Pieces(holders(mapping))
         self._found: Values | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -53,14 +52,18 @@ class Events:
         if self.state["kind"] == "lines":
             line = self._window.line
             cut = self._pieces.lines(self._window, most, are_json=self._mapping.format != "syslog")
-            return None if cut is None else Piece(cut.data, {"kind": "lines"}, line, self._mapping)
+            return None if cut is None else Piece(cut.data, {"kind": "lines"}, line, self._mapping, cut.number)
         if self._found is None or not self._found.is_at_value() or self._found.mode == BETWEEN:
             return None
         if (cut := self._pieces.objects(self._window, most)) is None:
             return None
         count = self.state.get("count", 0)
         self.state |= {"mode": self._found.mode, "count": count + cut.number}
-        return Piece(cut.data, {"kind": "values", "count": count}, 1, self._mapping)
+        return Piece(cut.data, {"kind": "values", "count": count}, 1, self._mapping, cut.number)
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        return Pieces(holders(self._mapping))
 
     def _kind(self) -> str:
         if self._mapping.format == "csv":
@@ -115,9 +118,10 @@ class Events:
             count = self.state.get("count", 0)
             self.state |= {"mode": found.mode, "count": count + len(events)}
             if len(events) == 1:
+                self.is_settled = True
                 yield Item(f"event {count + 1}", events[0], text if events[0] is value else "")
             else:
-                self.is_settled = False
+                self.is_settled = not events
                 for number, event in enumerate(events, count + 1):
                     self.is_settled = number == count + len(events)
                     yield Item(f"event {number}", event)
@@ -132,9 +136,16 @@ class Events:
 class Piece(Sequence[Item]):
     """Events that were cut out unread: a process beside parses them, and here who looks at them."""
 
-    def __init__(self, data: bytes, state: State, line: int, mapping: Mapping):
-        """`data` is an array of objects, each an event, or lines, of which the first has the number `line`."""
-        self.text, self._mapping = (data, state, line), mapping
+    def __init__(self, data: bytes, state: State, line: int, mapping: Mapping, number: int = 0):
+        """`data` is an array of objects, each an event, or lines, of which the first has the number `line`.
+
+        `number` is how many there are, where that was counted.
+        """
+        self.text, self._mapping, self._number = (data, state, line), mapping, number
+
+    def has(self, count: int) -> bool:
+        """Whether it may have so many events, as far as is known unread: of lines some may be empty."""
+        return count == self._number or (self.text[1]["kind"] == "lines" and 0 <= count < self._number)
 
     def originals(self) -> list[Any]:
         """Return the events, as the items have them. An array is parsed at once where nothing in it is at fault."""

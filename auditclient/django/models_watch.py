@@ -22,6 +22,8 @@ from auditclient.events import VERSION, plain
 # The member of an instance that has its columns and their values as they were. A tuple of values is made in a tenth of
 # the time of a dictionary, for each instance that is read.
 BEFORE = "_auditclient_read"
+# Where a client of before kept it, by names, in what it pickled.
+OLDER = "_auditclient_before"
 # The value of a column that was not read; the same object also where an instance was pickled.
 UNREAD = ...
 # Never written out, whatever AUDITCLIENT["exclude"] says.
@@ -102,8 +104,8 @@ def _before(instance: Model, shape: "Shape") -> tuple[Any, ...]:
     names, values = kept
     if names == shape.names:
         return values
-    # It was pickled by a process whose model had other columns, or that did not listen.
-    known = dict(zip(names, values, strict=True))
+    # It was pickled by a process whose model had other columns, or whose client was older, or that did not listen.
+    known = dict(zip(names, values, strict=True)) or instance.__dict__.get(OLDER, {})
     return tuple(known.get(name, UNREAD) for name in shape.names)
 
 

@@ -92,3 +92,8 @@ def test_an_instance_knows_what_was_read_after_it_was_pickled_and_by_names(chang
     unheard = pickle.loads(kept)
     del unheard.__dict__[models_watch.BEFORE]
     assert changes(unheard.save) == [("changed", {"id": [None, key], "name": [None, "first"]})]
+    before = pickle.loads(kept)
+    del before.__dict__[models_watch.BEFORE]
+    before.__dict__[models_watch.OLDER] = {"id": key, "name": "first"}
+    before.name = "fourth"
+    assert changes(before.save) == [("changed", {"name": ["first", "fourth"]})]

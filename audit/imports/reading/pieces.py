@@ -18,6 +18,7 @@ FIRST_CHARACTERS, MOST_CHARACTERS = 1024 * 1024, 2 * 1024 * 1024
 MARGIN = 1.03
 # So many braces are looked at from behind for one that ends an event; so many of those that may are tried.
 BRACES, TRIED = 64, 8
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _FOLLOWED = re.compile(r"[ \t\n\r]*(?:,[ \t\n\r]*\{|\])")
 _NEXT = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*(?=\{)")
 _values = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -40,6 +41,10 @@ class Pieces:
 
     def __init__(self, holders: Collection[str]):
         self._length = 0.0  # of an event, in characters
+        # Names that msgspec looks for must stand in JSON as they are.
+        self._are_plain = not any(_ESCAPED.search(name) for name in holders)
+        if not self._are_plain:
+            return
         fields: list[Any] = [(f"holder_{number}", _Nothing, 0) for number in range(len(holders))]
         names = {name: holder for (name, _, _), holder in zip(fields, sorted(holders), strict=True)}
         self._event = msgspec.json.Decoder(event := msgspec.defstruct("Event", fields, rename=names, gc=False))
@@ -50,6 +55,8 @@ class Pieces:
 
         None where the next ones are no objects, or none can be told from what they hold.
         """
+        if not self._are_plain:
+            return None
         length = self._fill(window, most)
         start = window.at  # to read on moves it
         for end in islice(_ends(window.text, start, start + length), TRIED):
@@ -71,6 +78,8 @@ class Pieces:
 
         None where no line ends near, one is no UTF-8, or one of JSON is not an event by itself.
         """
+        if are_json and not self._are_plain:
+            return None
         self._fill(window, most)
         text, end, count = window.text, window.at, 0
         while count < most and (following := text.find("\n", end) + 1):

@@ -15,7 +15,8 @@ import pytest
 from audit.formats import event
 from audit.formats.erasable.rules import Rule, Rules
 from audit.imports import catalogue, convert, converters, run
-from audit.imports.converters import Converters
+from audit.imports.converters import Converted, Converters, EventsMissing
+from audit.imports.read import Piece, read
 from audit.models import Record, Writer
 from tests.audit.imports.conftest import a_trail_event
 
@@ -215,3 +216,12 @@ def test_a_process_with_connections_forks_none_and_converts_itself(tmp_path: Pat
     assert len(beside) == 0
     summary = run.run(str(path), CLOUDTRAIL, writer=foreign_writer, dry_run=True, converters=beside)
     assert dict(summary.counts) == {"mapped": len(events)}
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut out", "read one by one"])
+def test_a_portion_of_which_an_event_is_missing_is_not_taken(monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    data = b'[{"eventID": "a"}, {"eventID": "b"}]'
+    items = Piece(data, {"kind": "values", "count": 0}, 1, CLOUDTRAIL, 2) if cut else read(data, CLOUDTRAIL)
+    monkeypatch.setattr(converters, "_converted", lambda *_: Converted({}, {0: {"": "at fault"}}, {}))
+    with pytest.raises(EventsMissing, match=r"1 events were made"):
+        [*Converters(0, CLOUDTRAIL, "writer").convert([(items, None)])]

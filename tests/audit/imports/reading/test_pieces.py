@@ -170,3 +170,22 @@ def test_more_is_not_held_than_an_event_may_have(tmp_path: Path, monkeypatch: py
         with pytest.raises(Broken, match="longer than"):
             read_in_pieces(events, 3)
         assert events.state["count"] == 1
+
+
+def test_a_member_that_is_escaped_in_json_holds_events_and_nothing_is_cut_out(tmp_path: Path) -> None:
+    fields = "".join(f'{name}={{value="x"}}\n' for name in ("event_type", "event_category", "event_action"))
+    text = f"name='x'\nversion='1'\n[source]\nformat='json'\nrecords=['\"a\\\"b\"']\n[event]\n{fields}"
+    odd = mapping.read(text + 'event_outcome={value="success"}\n', "here")
+    path = tmp_path / "file"
+    path.write_text('[{"n": 1}, {"a\\"b": [{"n": 2}, {"n": 3}]}]', encoding="utf-8")
+    with opened(str(path)) as file:
+        items, pieces = read_in_pieces(Events(Window(file), odd), 3)
+    assert ([item.original for item in items], pieces) == ([{"n": 1}, {"n": 2}, {"n": 3}], [])
+
+
+def test_an_import_may_go_on_after_a_document_of_no_events(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text('[{"data": {"events": []}}, {"uuid": "a"}, {"uuid": "b"}]', encoding="utf-8")
+    with opened(str(path)) as file:
+        events = Events(Window(file), catalogue.find("okta"))
+        assert [(item.original, events.is_settled) for item in events] == [({"uuid": "a"}, True), ({"uuid": "b"}, True)]
