@@ -290,7 +290,8 @@ def test_a_day_is_what_was_sealed_in_it_once_something_was_sealed_after(monkeypa
         make.span_of(date(2026, 11, 27))
 
 
-def test_what_is_no_day_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_day_is_refused(scene: Scene, tmp_path: Path) -> None:
+    scene.records(1)
     with pytest.raises(Invalid, match="is no day such as"):
         make.make("yesterday", tmp_path, by="op")
     with pytest.raises(Invalid, match="no record was sealed on 2020-01-01"):
