@@ -35,10 +35,7 @@ class Pages:
 
     def get_all(self, ids: Sequence[str]) -> list[Message]:
         """Return those of the messages that are still in the queue."""
-        with refusing(), self._redis.pipeline(transaction=False) as pipe:
-            for message_id in ids:
-                pipe.xrange(self._keys.stream, message_id, message_id)
-            return self._placed(decoded(row for rows in pipe.execute() for row in rows))
+        return self._placed(self._each_of(ids))
 
     def find(self, key: str) -> Message | None:
         """Return the message of the document with this key, at the cost of two look-ups."""
@@ -173,10 +170,8 @@ class Pages:
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Return those of the ids that are not in the stream."""
-        with refusing(), self._redis.pipeline(transaction=False) as pipe:
-            for message_id in ids:
-                pipe.xrange(self._keys.stream, message_id, message_id)
-            return [message_id for message_id, rows in zip(ids, pipe.execute(), strict=True) if not rows]
+        here = {message_id for message_id, _ in self._each_of(ids)}
+        return [message_id for message_id in ids if message_id not in here]
 
     def ids_of(self, state: State) -> list[str]:
         """Return the ids of all messages in a state, in the order of its index."""

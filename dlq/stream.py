@@ -19,7 +19,7 @@ from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.inbox import Inbox
 from dlq.kept import Kept
-from dlq.message import Document, Message, State, microseconds, moment, read, stream_order
+from dlq.message import Document, Message, State, is_stream_id, microseconds, moment, read, stream_order
 from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
 from dlq.stats import ParkResult, WayOut
@@ -167,7 +167,9 @@ class Stream(Connection):
         paused, now, end, have_history, ids = self.run("claim", places, [limit, *lengths, keys.history("")])
         if paused:
             raise Paused
-        return _Lease([raw_id.decode() for raw_id in ids], now, end, bool(have_history))
+        # What is no id was put into the index by somebody else: it keeps no message back.
+        sound = [text for text in (raw_id.decode(errors="replace") for raw_id in ids) if is_stream_id(text)]
+        return _Lease(sound, now, end, bool(have_history))
 
     def _give_back(self, lease: _Lease, ids: Sequence[str]) -> None:
         """Have messages due as before they were leased: since they were parked, before what was parked after them."""
