@@ -1,6 +1,7 @@
 """Virtual environments of their own for what is measured beside this commit: another commit, and the peers."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import venv
@@ -25,4 +26,6 @@ def python_with(pinned: bytes) -> str:
         if done.returncode:
             raise RuntimeError(f"pip could not install {folder / 'requirements.txt'}:\n{done.stderr[-2000:]}")
         ready.touch()
+        # Hundreds of megabytes: until the disk has them, each commit that is measured would wait for them.
+        os.sync()
     return str(python)

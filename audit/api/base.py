@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.request import Request
@@ -62,6 +63,24 @@ class ApiView(APIView):
     scopes: ClassVar[dict[str, str | tuple[str, ...]]] = {}
     # The methods that also answer without PostgreSQL.
     works_without_postgres: ClassVar[tuple[str, ...]] = ()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer, and let go of what was sent once the answer is written.
+
+        View, request and answer refer to each other. What was sent, up to some megabytes, would stay until the
+        collector of garbage comes, and that stops every thread of the process for as long as it works.
+        """
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        if isinstance(response, Response):
+            response.add_post_render_callback(self._let_go)
+        elif not response.streaming:
+            self._let_go(response)
+        return response
+
+    def _let_go(self, response: HttpResponseBase) -> None:
+        self.request.parser_context.clear()
+        getattr(response, "renderer_context", {}).clear()
+        vars(self).clear()
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         return ApiRequest(

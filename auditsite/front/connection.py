@@ -302,6 +302,8 @@ class Connection:
         for request in (*self.requests, *([self._request] if self._request else [])):
             request.body.close()
         self.sock.close()
+        # Parser and connection refer to each other, and nobody should have to look for that.
+        del self._parser
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -1,7 +1,9 @@
 """What a client may take, looked at on real sockets without waiting: the time is told to whoever judges it."""
 
+import gc
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -213,3 +215,17 @@ def test_a_long_answer_waits_for_its_reader_in_a_file_and_is_cut_off_when_nobody
     while len(received.partition(b"\r\n\r\n")[2]) < len(content):
         received += pair.client.recv(1 << 20)
     assert received.endswith(content)
+
+
+def test_a_connection_that_is_closed_waits_for_no_collector_of_garbage() -> None:
+    pair = Pair()
+    pair.request(HEAD + b"Content-Length: 2\r\n\r\n{}")
+    closed = weakref.ref(pair.connection)
+    gc.disable()
+    try:
+        pair.connection.close()
+        del pair.connection
+        assert closed() is None
+    finally:
+        gc.enable()
+        pair.client.close()
