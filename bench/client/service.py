@@ -28,8 +28,8 @@ CLIENTS = ("auditclient-process", "auditclient-disk")
 # What the goals may hang on by a few hundredths has a turn in each round, all others in each fourth.
 IN_EACH = ("none", "none-again", "auditclient-process", "pghistory")
 SELDOM = 4
-# Fewer say nothing.
-LEAST_ROUNDS = 20
+# Of fewer those that have a turn in each fourth have less than six values, which say nothing.
+LEAST_ROUNDS = 24
 console = Console(width=None if sys.stdout.isatty() else 160)
 
 
@@ -75,17 +75,21 @@ def compared(taken: dict[str, Latencies]) -> list[Row]:
     return rows
 
 
-def by_chance(values: list[float]) -> tuple[float, float]:
-    """Within which two of the values the median of all is with 95 %, by the binomial distribution of its place."""
-    ordered, places = sorted(values), len(values)
-    aside = max(math.floor(places / 2 - 0.98 * math.sqrt(places)), 0)
-    return ordered[aside], ordered[places - 1 - aside]
+def by_chance(values: list[float]) -> tuple[float, float] | None:
+    """Between which two of the values their median is in 95 of 100 runs or more; None where they are fewer than six.
+
+    How many of n values lie below the true median is a binomial number of n throws of a coin.
+    """
+    ordered, places, outside, aside = sorted(values), len(values), 0.0, -1
+    while outside + (one_more := 2 * math.comb(places, aside + 1) / 2**places) <= 0.05:
+        outside, aside = outside + one_more, aside + 1
+    return (ordered[aside], ordered[places - 1 - aside]) if aside >= 0 else None
 
 
 def _row(name: str, beside: str, goal: Goal | None, over: Mapping[int, float], under: Mapping[int, float]) -> Row:
     values = [value / under[turn] for turn, value in over.items() if turn in under]
-    least, most = by_chance(values)
-    return Row(name, beside, goal, values, remark=f"95 %: {least:.3f} to {most:.3f}")
+    within = by_chance(values)
+    return Row(name, beside, goal, values, remark=f"95 %: {within[0]:.3f} to {within[1]:.3f}" if within else "")
 
 
 def main() -> int:

@@ -108,8 +108,8 @@ class Storm:
             ("removed and back", self.removed & here),
         ):
             self.wrong += [f"{text}: {key}" for key in keys]
-        if not queue.totals.stats().balanced:
-            self.wrong.append(f"not balanced: {queue.totals.stats()}")
+        if not (stats := queue.totals.stats()).balanced or stats.lost:
+            self.wrong.append(f"not balanced, or counted as lost: {stats}")
         rebuild.rebuild(queue)
         after = _dump(queue)
         changed = [name for name in before | after if before.get(name) != after.get(name)]
