@@ -37,7 +37,7 @@ QUEUE_TRUSTED_EMPTY_S = 0.5
 # Events that one statement stores for the threads that sent them: more than a process has threads.
 GROUP_EVENTS = 64
 # Until so long after a group as many as had a part in it are waited for, while none is longer than GAP_S in coming.
-GATHER_S, GAP_S = 0.008, 0.001
+GATHER_S, GAP_S = 0.008, 0.002
 
 
 class Recorded(NamedTuple):
