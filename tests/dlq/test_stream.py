@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import redis
 from django.conf import settings
 
 from auditsite.embedded import Redis
-from dlq import client, history, outage
+from dlq import client, counters, history, outage
 from dlq.drain import Outcome, drain
 from dlq.errors import Refused
 from dlq.message import Document
@@ -360,3 +361,17 @@ def test_more_messages_than_a_command_takes_are_claimed_and_taken_out_with_their
     assert stream.acknowledge(messages, "drained") == 1100
     assert (stream.totals.depth(), stream.claim(9)) == (0, [])
     assert list(stream.redis.scan_iter(stream.keys.history("*"))) == []
+
+
+def test_each_that_leaves_is_counted_once_for_its_writer_also_of_many_of_whom_some_were_dead(stream: Stream) -> None:
+    documents = [replace(a_document(), source=source) for source in ("one", "other") for _ in range(70)]
+    stream.park(documents, reason="tests")
+    messages = stream.pages.page(limit=200)
+    for message in (messages[0], messages[1], messages[70]):
+        stream.fail(message, "Broken", "for good", dead=True)
+    assert stream.acknowledge(messages[60:80], "discarded") == 20
+    assert stream.acknowledge([*messages, messages[0]], "drained") == 120
+    counted = counters.read(stream)
+    assert (counted.whole, stream.totals.stats().balanced) == (True, True)
+    lines = {line.source: (line.drained, line.discarded, line.dead, line.here) for line in counted.all}
+    assert lines == {"one": (60, 10, 0, 0), "other": (60, 10, 0, 0)}
