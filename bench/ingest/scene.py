@@ -1,6 +1,7 @@
 """What is measured: this commit's site, and beside it another commit's and the peers', where they are wanted."""
 
 import json
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,14 +94,17 @@ class Part(NamedTuple):
 def in_turns(
     rounds: int, runs: dict[str, Callable[[], float]], *, then: Callable[[dict[str, list[float]]], None] | None = None
 ) -> dict[str, list[float]]:
-    """Take the runs in turns, another first each time; return what each gave, a rate a round.
+    """Take each run once a round, in an order that changes; return what each gave, a rate a round.
 
     `then` is called after each round with all rates so far.
     """
     rates: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
-    for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+    # Of a fixed order each would always come after the same one, and have what that left to the disk.
+    order = random.Random(1)
+    for _ in range(rounds):
+        order.shuffle(names)
+        for name in names:
             rates[name].append(runs[name]())
         if then is not None:
             then(rates)
