@@ -6,12 +6,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.defaults import server_error
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
 from audit.admin.frame import api_page, error_pages
 from audit.admin.queue import status_page
 from audit.api import problems
+from audit.api.openapi.view import SchemaView
 from audit.api.upstream import refused
 from audit.verifier import page
 
@@ -49,7 +49,7 @@ urlpatterns = [
     path("api/v1/audit/", include("audit.api.urls")),
     path("api/v1/effectiveness/<any_text:correlation_id>", refused.EffectivenessView.as_view()),
     path("api/v1/remediation-history/context", refused.RemediationHistoryView.as_view()),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", api_page.page, name="api-docs"),
     path("livez", health.livez),
     path("readyz", health.readyz),

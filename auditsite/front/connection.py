@@ -88,6 +88,16 @@ class Connection:
         return self._refused
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether the client has gone and only asked for something: what came to be kept is kept all the same.
+
+        Asked of what waited for a thread. Else the pages of those who hung up would be made before the others'.
+        """
+        first = self.requests[0] if self.requests else None
+        asks = first is not None and first.method in ("GET", "HEAD")
+        return asks and self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    @property
     def asks(self) -> Request | None:
         """A request whose body has not come yet, and which is to be let in, or not, before it is read."""
         return self._request if self._needs_leave else None

@@ -4,6 +4,7 @@ A worker that ends by itself is replaced. SIGTERM and SIGINT end all: workers an
 workers that read the settings anew in the place of all; the address is listened at, and answered, all the while.
 """
 
+import errno
 import json
 import os
 import selectors
@@ -22,6 +23,9 @@ from auditsite.front.network import network_of
 from auditsite.front.worker import LEAVE, READY
 
 BACKLOG = 1_024
+# Errors that say that a worker has so many connections to take that it can be sent no more now.
+HAS_MANY = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+HELD_PAUSE_S = 0.02
 RESTART_PAUSE_S = 0.5
 LOG_PAUSE_S = 10.0
 
@@ -71,6 +75,8 @@ class Gate:
         self._listener.bind(address)
         self._listener.setblocking(False)
         self._listens = False
+        # A connection, and its address, that no worker can be sent now: until then the system holds those after it.
+        self._held: tuple[socket.socket, str] | None = None
         self._refused = 0
         self._logged = 0.0
         self._stops = False
@@ -88,7 +94,7 @@ class Gate:
         try:
             while not self._stops:
                 self._staff()
-                for key, _ in self._selector.select(1.0):
+                for key, _ in self._selector.select(HELD_PAUSE_S if self._held else 1.0):
                     if key.fd == wake_read:
                         with suppress(BlockingIOError):
                             os.read(wake_read, 64)
@@ -96,6 +102,8 @@ class Gate:
                         self._accept()
                     else:
                         self._hear(key.data)
+                if self._held:
+                    self._admit(*self._held)
         finally:
             self._stop()
 
@@ -118,7 +126,7 @@ class Gate:
             self._renews = False
             self._dismiss([member for member in self._members if member.generation != self._generation])
             _log("workers_renewed", "info", pids=[member.process.pid for member in new])
-        self._listen(wanted=any(member.is_ready for member in self._members))
+        self._listen(wanted=not self._held and any(member.is_ready for member in self._members))
 
     def _hire(self) -> None:
         ours, theirs = socket.socketpair()
@@ -204,21 +212,37 @@ class Gate:
             sock, name = self._listener.accept()
         except OSError:  # gone again, or no file is left: then some end soon
             return
-        with sock:
-            network = network_of(str(name[0])).packed
-            has = sum(member.connections[network] for member in self._members)
-            if self._per_address and has >= self._per_address:
-                self._refuse(str(name[0]), has)
-                return
-            staying = (member for member in self._members if member.is_ready and not member.leaves)
-            for member in sorted(staying, key=lambda member: member.load):
-                if member.load >= self._most:
-                    break
-                with suppress(OSError):
-                    socket.send_fds(member.channel, [b"c"], [sock.fileno()])
-                    member.connections[network] += 1
-                    return
-            self._refuse(str(name[0]), has)
+        self._admit(sock, str(name[0]))
+
+    def _admit(self, sock: socket.socket, address: str) -> None:
+        """Hand a connection to a worker; hold it where none can be sent any now; refuse it where there are too many."""
+        self._held = None
+        network = network_of(address).packed
+        has = sum(member.connections[network] for member in self._members)
+        is_one_too_many = bool(self._per_address) and has >= self._per_address
+        error = None if is_one_too_many else self._hand_over(sock, network)
+        if error in HAS_MANY:
+            self._held = sock, address
+            return
+        sock.close()
+        if is_one_too_many or error is not None:
+            self._refuse(address, has)
+
+    def _hand_over(self, sock: socket.socket, network: bytes) -> int | None:
+        """Send a connection to the worker that has fewest; return why none was sent it, as a number of an error."""
+        why = errno.EMFILE
+        staying = (member for member in self._members if member.is_ready and not member.leaves)
+        for member in sorted(staying, key=lambda member: member.load):
+            if member.load >= self._most:
+                break
+            try:
+                socket.send_fds(member.channel, [b"c"], [sock.fileno()])
+            except OSError as error:
+                why = error.errno or why
+                continue
+            member.connections[network] += 1
+            return None
+        return why
 
     def _refuse(self, address: str, has: int) -> None:
         self._refused += 1

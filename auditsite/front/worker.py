@@ -166,6 +166,8 @@ class Worker:
             connection.is_queued = False
             if what is None:
                 what = self._go_on(connection)
+            elif connection.is_given_up:
+                what = Next.CLOSE
             while what is Next.WORK:
                 if not (may_wait or self._needs_no_thread(connection)):
                     connection.is_queued = True

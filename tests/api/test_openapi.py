@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 import schemathesis
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -99,6 +100,17 @@ def _answers_as_described(case: Any, key: str) -> None:
 def described() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Client().get("/api/schema/", {"format": "json"}).content)
     return found
+
+
+def test_the_description_is_made_once_whoever_asks_for_it_and_however(monkeypatch: pytest.MonkeyPatch) -> None:
+    forms = {"yaml": "application/vnd.oai.openapi", "json": "application/vnd.oai.openapi+json"}
+    first = {form: Client().get("/api/schema/", {"format": form}) for form in forms}
+    monkeypatch.setattr(SchemaGenerator, "get_schema", lambda *_, **__: pytest.fail("it was made again"))
+    for form, media_type in forms.items():
+        again = Client().get("/api/schema/", {"lang": "de", "version": "2", "format": form})
+        assert again.content == first[form].content and again.headers["Content-Type"].startswith(media_type)
+        asked = Client().get("/api/schema/", headers={"Accept": f"{media_type}; indent=7"})
+        assert asked.content == again.content and asked.headers["Content-Type"] == again.headers["Content-Type"]
 
 
 def test_every_call_has_a_group_and_a_title_and_every_group_its_calls() -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import struct
 import time
 import weakref
 from collections.abc import Iterator
@@ -51,12 +52,32 @@ class Pair:
         return None if refused is None else refused.status
 
 
+def hung_up_after(data: bytes) -> Connection:
+    """What a connection has read whose client is gone since, and takes no answer any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        connection = Connection(listener.accept()[0], LIMIT_BYTES)
+        client.sendall(data)
+        assert connection.receive() is Next.WORK
+        assert not connection.is_given_up
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return connection
+
+
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     pair = Pair()
     yield pair
     pair.client.close()
     pair.connection.close()
+
+
+def test_nobody_waits_for_a_page_whose_client_has_gone_but_an_event_is_kept_all_the_same() -> None:
+    page = hung_up_after(b"GET /admin/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    event = hung_up_after(HEAD + b"Content-Length: 0\r\n\r\n")
+    assert page.is_given_up and not event.is_given_up
+    page.close()
+    event.close()
 
 
 def test_headers_that_drip_are_refused_after_their_time_however_often_a_byte_comes(pair: Pair) -> None:

@@ -103,6 +103,41 @@ def test_who_has_too_many_connections_gets_no_more_and_others_do(front: Front) -
 
 
 @pytest.mark.slow
+def test_no_thread_works_for_a_client_that_has_hung_up_while_it_waited_for_one(front: Front, tmp_path: Path) -> None:
+    gate, never = tmp_path / "gate", tmp_path / "never"
+    with front.connect() as held, front.connect() as gone:
+        held.sendall(f"GET /wait?{gate} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        gone.sendall(f"GET /wait?{never} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert front.get("/livez") == 200  # after which the other has been read, and waits
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        gate.touch()
+        assert held.recv(10_000).endswith(b"waited")
+    try:
+        with front.connect() as client:
+            client.settimeout(10)
+            client.sendall(b"GET /wait?/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(10_000).endswith(b"waited")
+    finally:
+        never.touch()
+
+
+@pytest.mark.slow
+def test_connections_that_a_worker_cannot_be_sent_yet_wait_and_are_not_refused(front: Front) -> None:
+    (worker,) = psutil.Process(front.process.pid).children()
+    worker.suspend()
+    clients = [front.connect(f"127.0.2.{number // PER_ADDRESS + 1}") for number in range(600)]
+    worker.resume()
+    try:
+        for client in clients:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert {client.recv(10_000)[:12] for client in clients} == {b"HTTP/1.1 200"}
+    finally:
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "host"), [("/api/v1/audit/events", "evil.example"), ("//api/v1/none", "localhost")])
 def test_what_is_wrong_below_api_is_a_problem_document(front: Front, path: str, host: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
