@@ -28,8 +28,8 @@ from bench.wire import Load, fire, request
 CONNECTIONS = 500
 KEPT = 0.9
 JUDGED_FROM_S = 30
-# A client sends so much each so often, and comes from one of so many addresses.
-DRIP_BYTES, DRIP_S, ADDRESSES = 1, 1.0, 50
+# A client sends something so often, and comes from one of so many addresses.
+DRIP_S, ADDRESSES = 1.0, 50
 # Long answers, and as many as are asked for at once on a connection.
 PAGE, ASKED = "/api/schema/", 20
 FILES_BESIDE = 200
@@ -109,7 +109,7 @@ class Crowd(threading.Thread):
     def _drip(self, client: socket.socket) -> None:
         try:
             # Who only does not read learns of its end by sending.
-            client.send((self.kind.drips or b"\r\n")[:DRIP_BYTES] if self.kind.name[0] == "b" else self.kind.drips)
+            client.send(self.kind.drips or b"\r\n")
         except BlockingIOError:
             pass
         except OSError:
