@@ -30,9 +30,9 @@ class SchemaView(SpectacularAPIView):
 
     def _make(self, request: Request) -> tuple[bytes, dict[str, str]]:
         """Write the description as DRF would, and return it with its headers."""
-        response = self._get_schema_response(request)
+        response: Any = self._get_schema_response(request)  # type: ignore[no-untyped-call]
         response.accepted_renderer = request.accepted_renderer
         response.accepted_media_type = request.accepted_renderer.media_type
         response.renderer_context = self.get_renderer_context()
-        content = response.render().content
+        content: bytes = response.render().content
         return content, {name: response.headers[name] for name in ("Content-Type", "Content-Disposition")}
