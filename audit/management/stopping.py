@@ -1,9 +1,16 @@
 """Being told to stop: an event that a signal may set whatever the thread that it interrupts is doing."""
 
+import math
 import signal
 import threading
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+
+# The system may give a signal to any thread, also to one that begins or ends just then. The main thread, in which
+# Python calls the handler, then sleeps on, so it never sleeps for longer than this.
+LOOK_S = 0.5
 
 
 class Told(threading.Event):
@@ -27,12 +34,19 @@ class Told(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return whether it is set, within `timeout` seconds. Each thread that waits wakes the next."""
-        if not self._is_told:
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._is_told and (left_s := ends - time.monotonic()) > 0:
             with suppress(Empty):
-                # What is left of a time may be less than none.
-                self._woken.get(timeout=None if timeout is None else max(timeout, 0.0))
+                self._woken.get(timeout=min(left_s, LOOK_S))
                 self._woken.put(None)
         return self._is_told
+
+
+def join(threads: Iterable[threading.Thread]) -> None:
+    """Wait for threads to end, in the main thread of a process that is to hear signals meanwhile."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(LOOK_S)
 
 
 def stop_at_signal() -> Told:

@@ -10,7 +10,7 @@ from audit.archive.places import METAVAR
 from audit.health import serve_metrics
 from audit.management.counting import counted
 from audit.management.harmless import HarmlessCommand, operator_name
-from audit.management.stopping import stop_at_signal
+from audit.management.stopping import join, stop_at_signal
 from audit.streams import cursor, kinds, state
 from audit.streams.days import check, make
 from audit.streams.kinds import Plan
@@ -52,8 +52,7 @@ class Command(HarmlessCommand):
         threads = [threading.Thread(target=_follow, args=(plan, stop), name=f"stream {plan.name}") for plan in plans]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join(threads)
 
     def _once(self, options: dict[str, Any]) -> None:
         plan = kinds.plan_of(options["name"])

@@ -22,6 +22,31 @@ print("told")
 """
 
 
+# The system gives a signal to a thread that is not the main one.
+ELSEWHERE = """
+import signal, sys, threading, time
+from audit.management.stopping import join, stop_at_signal
+told = stop_at_signal()
+thread = threading.Thread(target=told.wait)
+thread.start()
+def signalled():
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(3600)
+threading.Thread(target=signalled, daemon=True).start()
+join([thread]) if sys.argv[1] == "join" else told.wait()
+print("told", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("waits", ["join", "wait"])
+def test_a_signal_that_another_thread_is_given_is_heard(waits: str) -> None:
+    command = [sys.executable, "-c", ELSEWHERE, waits]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=True)
+    assert done.stdout == "told\n"
+
+
 @pytest.mark.slow
 def test_a_signal_that_comes_at_any_moment_of_the_wait_is_heard() -> None:
     done = subprocess.run([sys.executable, "-c", SIGNALLED], timeout=120, capture_output=True, text=True, check=True)
