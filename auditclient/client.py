@@ -20,7 +20,7 @@ from auditclient import spool
 from auditclient.completeness import Numbers
 from auditclient.config import Config, Durability
 from auditclient.errors import Closed, InvalidEvent, NotKept
-from auditclient.events import complete, encode, encode_plain, moment
+from auditclient.events import complete, encode, moment
 from auditclient.ids import uuid7
 from auditclient.metrics import Counts, Hook
 from auditclient.sender import Sender
@@ -63,6 +63,12 @@ class Wait:
         self.state = ""
 
 
+class Depth(threading.local):
+    """At how many calls of `record` a thread is: more than one where a signal handler records as well."""
+
+    now = 0
+
+
 class Client:
     """Records events for one writer. Raises `ConfigError` where the configuration does not hold."""
 
@@ -79,18 +85,23 @@ class Client:
 
         Raises `InvalidEvent`, `Closed`, and `NotKept` where no tier took it within `block_s`: nothing is kept then.
         """
-        self._check(event)
+        if self._is_closed:
+            raise Closed
+        if "source_seq" in event or "source_epoch" in event:
+            raise InvalidEvent("source_seq and source_epoch: this client numbers events itself. Nothing was kept.")
         document = complete(event)
-        return self._record(document, encode(document), wait_s, durability)
+        return self._record(document["event_id"], encode(document), wait_s, durability)
 
-    def record_whole(self, event: Mapping[str, Any], *, durability: Durability | None = None) -> Receipt:
-        """Like `record`, of an event that has all but its id and its time, of `auditclient.events.plain` values alone.
+    def record_encoded(self, body: bytes, *, durability: Durability | None = None) -> Receipt:
+        """Keep an event as `auditclient.events.encode_plain` wrote it, that has all but its id, time and numbers.
 
-        It costs the caller half as much. Nothing is completed or looked at. Raises as `record` does.
+        It costs the caller half as much. Nothing is completed or looked at. Raises `Closed`, `NotKept`.
         """
-        self._check(event)
-        document = {**event, "event_id": uuid7(), "event_timestamp": moment()}
-        return self._record(document, encode_plain(document), 0.0, durability)
+        if self._is_closed:
+            raise Closed
+        event_id = uuid7()
+        end = f',"event_id":"{event_id}","event_timestamp":"{moment()}"}}'
+        return self._record(event_id, body[:-1] + end.encode(), 0.0, durability)
 
     def sync(self) -> None:
         """Return when the disk has all that was recorded before. Raises `OSError`."""
@@ -147,7 +158,7 @@ class Client:
     def _begin(self) -> None:
         """Set up what belongs to this process alone."""
         self.counts = Counts(self._hook)
-        self._local = threading.local()
+        self._depth = Depth()
         self._writers: list[Writer] = []
         self._numbers = Numbers(self.config, self._writers, self.counts)
         self._sender = Sender(self.config, self._writers, self.counts, self._tell)
@@ -158,7 +169,7 @@ class Client:
         self._waits: dict[str, Wait] = {}
         self._thread: threading.Thread | None = None
         self._syncer: threading.Thread | None = None
-        self._is_stopping = self._is_waiting = False
+        self._is_stopping = self._is_waiting = self._is_sending = False
         # Held by who starts a thread. Others leave it to them: a signal handler must not wait for what it interrupted.
         self._starting, self._starting_syncer = threading.Lock(), threading.Lock()
         self._held, self._recount_at = 0, 0.0
@@ -169,55 +180,55 @@ class Client:
         self._sender.forget()
         self._begin()
 
-    def _check(self, event: Mapping[str, Any]) -> None:
-        if self._is_closed:
-            raise Closed
-        if "source_seq" in event or "source_epoch" in event:
-            raise InvalidEvent("source_seq and source_epoch: this client numbers events itself. Nothing was kept.")
+    # From here on few calls, and nothing that is not needed each time: a busy service comes with cold caches, and what
+    # a request costs is how much code it runs through.
 
-    def _record(self, document: dict[str, Any], body: bytes, wait_s: float, durability: Durability | None) -> Receipt:
-        depth = getattr(self._local, "depth", 0)
-        self._local.depth = depth + 1
+    def _record(self, event_id: str, body: bytes, wait_s: float, durability: Durability | None) -> Receipt:
+        depth = self._depth.now
+        self._depth.now = depth + 1
         try:
-            return self._keep(self._writer(depth), document, body, wait_s, durability or self.config.durability)
+            writer = self._writers[depth] if depth < len(self._writers) else self._new_writer(depth)
+            if wait_s:
+                return self._keep_and_wait(writer, event_id, body, wait_s, durability)
+            return self._keep(writer, event_id, body, durability)
         finally:
-            self._local.depth = depth
+            self._depth.now = depth
 
-    def _writer(self, depth: int) -> Writer:
+    def _new_writer(self, depth: int) -> Writer:
         while len(self._writers) <= depth:
             self._writers.append(Writer(self.config.spool_dir))
         return self._writers[depth]
 
-    def _keep(
-        self, writer: Writer, document: dict[str, Any], body: bytes, wait_s: float, durability: Durability
+    def _keep_and_wait(
+        self, writer: Writer, event_id: str, body: bytes, wait_s: float, durability: Durability | None
     ) -> Receipt:
-        event_id: str = document["event_id"]
-        wait: Wait | None = None
-        if wait_s:
-            wait = self._waits[event_id] = Wait()
+        wait = self._waits[event_id] = Wait()
         try:
-            number, state = self._spool_or_send(writer, document, body, durability)
-            self.counts.add("recorded")
-            if state == "spooled":
-                self._start()
-                self._wake.call()
-                if wait_s or (not self._is_waiting and self.pending >= self.config.batch_events):
-                    self._full.call()
-                if wait is not None and wait.told.wait(wait_s):
-                    state = wait.state
-            return Receipt(event_id, state, number, writer.epoch)
+            receipt = self._keep(writer, event_id, body, durability)
+            if receipt.state == "spooled":
+                self._full.call()
+                if wait.told.wait(wait_s):
+                    return msgspec.structs.replace(receipt, state=wait.state)
+            return receipt
         finally:
-            if wait is not None:
-                del self._waits[event_id]
+            del self._waits[event_id]
 
-    def _spool_or_send(
-        self, writer: Writer, document: dict[str, Any], body: bytes, durability: Durability
-    ) -> tuple[int, str]:
+    def _keep(self, writer: Writer, event_id: str, body: bytes, durability: Durability | None) -> Receipt:
+        number, state = self._spool_or_send(writer, body, durability or self.config.durability)
+        self.counts.add("recorded")
+        if state == "spooled":
+            if not self._is_sending:
+                self._start()
+            self._wake.call()
+            if not self._is_waiting and self.pending >= self.config.batch_events:
+                self._full.call()
+        return Receipt(event_id, state, number, writer.epoch)
+
+    def _spool_or_send(self, writer: Writer, body: bytes, durability: Durability) -> tuple[int, str]:
         """Return the number of the event, and which tier has it: the spool, or where that does not take it, another."""
-        until = time.monotonic() + self.config.block_s
+        until: float | None = None
         appended: Appended | None = None
         while True:
-            fault = f"the spool is full (spool_max_mb is {self.config.spool_max_mb})"
             try:
                 if appended is None and self._has_room(len(body)):
                     appended = writer.append(body)
@@ -225,16 +236,21 @@ class Client:
                     if durability == "disk":
                         appended.segment.sync(appended.end)
                     else:
-                        self._sync_soon()
+                        if self._syncer is None:
+                            self._start_syncer()
+                        self._unsynced.call()
                     return appended.number, "spooled"
+                fault = f"the spool is full (spool_max_mb is {self.config.spool_max_mb})"
             except OSError as error:
                 fault = f"the spool cannot be written to ({error.strerror})"
                 log.error("%s: events go past it", fault)
+            until = time.monotonic() + self.config.block_s if until is None else until
             if sent := self._send_past(writer, body, appended):
                 return sent
             if time.monotonic() >= until:
                 self.counts.add("refused")
-                raise NotKept(f"Nothing was kept: {fault}, and neither the store nor its queue answers.", document)
+                message = f"Nothing was kept: {fault}, and neither the store nor its queue answers."
+                raise NotKept(message, msgspec.json.decode(body))
             self._start()
             time.sleep(ROOM_PAUSE_S)
 
@@ -272,23 +288,26 @@ class Client:
 
     def _start(self) -> None:
         """See to it that a thread sends; never two, which would send the same lines side by side."""
-        if (self._thread is None or not self._thread.is_alive()) and self._starting.acquire(blocking=False):
+        if not self._is_sending and self._starting.acquire(blocking=False):
             try:
-                if self._thread is None or not self._thread.is_alive():
+                if not self._is_sending:
                     self._thread = threading.Thread(target=self._run, name="auditclient", daemon=True)
+                    self._is_sending = True
                     self._thread.start()
+            except BaseException:
+                self._is_sending = False
+                raise
             finally:
                 self._starting.release()
 
-    def _sync_soon(self) -> None:
-        if self._syncer is None and self._starting_syncer.acquire(blocking=False):
+    def _start_syncer(self) -> None:
+        if self._starting_syncer.acquire(blocking=False):
             try:
                 if self._syncer is None:
                     self._syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
                     self._syncer.start()
             finally:
                 self._starting_syncer.release()
-        self._unsynced.call()
 
     def _sync_again(self) -> None:
         while not self._is_stopping:
@@ -303,6 +322,12 @@ class Client:
             log.error("the spool cannot be flushed (%s)", error.strerror)
 
     def _run(self) -> None:
+        try:
+            self._send_until_closed()
+        finally:
+            self._is_sending = False
+
+    def _send_until_closed(self) -> None:
         """Send until the client is closed: when there are enough for a batch, or the oldest is old enough."""
         wait_s: float | None = 0.0
         while True:

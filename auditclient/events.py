@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeGuard
@@ -19,6 +19,7 @@ REQUIRED = ("event_type", "correlation_id")
 EVENT_BYTES_MAX = 1 << 20
 SAFE_INTEGER_MAX = 2**53 - 1
 TEXTS = (datetime, date, Decimal, UUID)
+UNENCODABLE = (TypeError, ValueError, RecursionError)
 
 # The last second that an event came in: since 1970, and as text.
 _second = (-1, "")
@@ -66,7 +67,13 @@ def moment(nanoseconds: int | None = None) -> str:
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """Return the JSON of an event. Times, UUIDs and decimals become texts. Raises `InvalidEvent`."""
-    return _bounded(_json.encode, document)
+    try:
+        body = _json.encode(document).encode()
+    except UNENCODABLE as error:
+        raise _no_json(error) from None
+    if len(body) > EVENT_BYTES_MAX:
+        raise _too_large(body)
+    return body
 
 
 def encode_plain(document: Mapping[str, Any]) -> bytes:
@@ -74,18 +81,21 @@ def encode_plain(document: Mapping[str, Any]) -> bytes:
 
     Of others msgspec would write some differently: a time without a zone, bytes, a number that JSON does not have.
     """
-    return _bounded(_msgspec.encode, document)
-
-
-def _bounded(write: Callable[[Any], str | bytes], document: Mapping[str, Any]) -> bytes:
     try:
-        text = write(document)
-        body = text if isinstance(text, bytes) else text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEvent(f"The event cannot be written as JSON ({error}): nothing was kept.") from None
+        body = _msgspec.encode(document)
+    except UNENCODABLE as error:
+        raise _no_json(error) from None
     if len(body) > EVENT_BYTES_MAX:
-        raise InvalidEvent(f"The event has {len(body):,} bytes, at most {EVENT_BYTES_MAX:,}: nothing was kept.")
+        raise _too_large(body)
     return body
+
+
+def _no_json(error: Exception) -> InvalidEvent:
+    return InvalidEvent(f"The event cannot be written as JSON ({error}): nothing was kept.")
+
+
+def _too_large(body: bytes) -> InvalidEvent:
+    return InvalidEvent(f"The event has {len(body):,} bytes, at most {EVENT_BYTES_MAX:,}: nothing was kept.")
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

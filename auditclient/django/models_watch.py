@@ -24,6 +24,8 @@ from auditclient.events import VERSION, plain
 BEFORE = "_auditclient_read"
 # Where a client of before kept it, by names, in what it pickled.
 OLDER = "_auditclient_before"
+# What it has there at first: no columns, no values.
+NOTHING: tuple[tuple[str, ...], tuple[Any, ...]] = ((), ())
 # The value of a column that was not read; the same object also where an instance was pickled.
 UNREAD = ...
 # Never written out, whatever AUDITCLIENT["exclude"] says.
@@ -63,7 +65,8 @@ def _remember(sender: type[Model], instance: Model, **_: Any) -> None:
 
 def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw: bool = False, **_: Any) -> None:
     shape = _shape(type(instance))
-    before, now = _before(instance, shape), _values(instance, shape)
+    kept, now = instance.__dict__.get(BEFORE, NOTHING), _values(instance, shape)
+    before = kept[1] if kept[0] is shape.names else _before(instance, shape)
     instance.__dict__[BEFORE] = shape.names, now
     changes = {}
     for name, old, value in zip(shape.names, before, now, strict=True):
@@ -74,19 +77,20 @@ def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw:
         elif old != value:
             changes[name] = [old, value]
     if created or changes:
-        _record(instance, "created" if created else "changed", using, changes)
+        _record(instance, shape, "created" if created else "changed", using, changes)
 
 
 def _deleted(sender: type[Model], instance: Model, using: str, **_: Any) -> None:
     shape = _shape(type(instance))
     values = zip(shape.names, _values(instance, shape), strict=True)
-    _record(instance, "deleted", using, {name: [value, None] for name, value in values if value is not UNREAD})
+    _record(instance, shape, "deleted", using, {name: [value, None] for name, value in values if value is not UNREAD})
 
 
 def _linked(sender: type[Model], instance: Model, action: str, model: type[Model], using: str, **others: Any) -> None:
     if action in PASSED:
         keys = sorted(map(str, others.get("pk_set") or ()))
-        _record(instance, PASSED[action], using, {}, relation=sender._meta.label_lower, keys=keys or "all")
+        shape = _shape(type(instance))
+        _record(instance, shape, PASSED[action], using, {}, relation=sender._meta.label_lower, keys=keys or "all")
 
 
 def _values(instance: Model, shape: "Shape") -> tuple[Any, ...]:
@@ -100,20 +104,23 @@ def _values(instance: Model, shape: "Shape") -> tuple[Any, ...]:
 
 def _before(instance: Model, shape: "Shape") -> tuple[Any, ...]:
     """What they were when the instance was read or saved last."""
-    kept: tuple[tuple[str, ...], tuple[Any, ...]] = instance.__dict__.get(BEFORE, ((), ()))
-    names, values = kept
+    names, values = instance.__dict__.get(BEFORE, NOTHING)
     if names == shape.names:
-        return values
+        return tuple(values)
     # It was pickled by a process whose model had other columns, or whose client was older, or that did not listen.
     known = dict(zip(names, values, strict=True)) or instance.__dict__.get(OLDER, {})
     return tuple(known.get(name, UNREAD) for name in shape.names)
 
 
-def _record(instance: Model, what: str, using: str, changes: dict[str, list[Any]], **more: Any) -> None:
-    shape = _shape(type(instance))
+def _record(instance: Model, shape: "Shape", what: str, using: str, changes: dict[str, list[Any]], **more: Any) -> None:
     for name in shape.secret:
         if name in changes:
             changes[name] = [None if value is None else HIDDEN for value in changes[name]]
+    try:
+        text = str(instance)
+    except ObjectDoesNotExist:
+        # It would read a column that was not read yet, and the row is deleted.
+        text = Model.__str__(instance)
     record_whole(
         {
             "version": VERSION,
@@ -125,20 +132,12 @@ def _record(instance: Model, what: str, using: str, changes: dict[str, list[Any]
             "resource_id": str(instance.pk),
             "event_data": {
                 "changes": {name: [plain(old), plain(new)] for name, (old, new) in changes.items()},
-                "text": plain(_text(instance)[:200]),
+                "text": plain(text[:200]),
                 **more,
             },
         },
         using=using,
     )
-
-
-def _text(instance: Model) -> str:
-    try:
-        return str(instance)
-    except ObjectDoesNotExist:
-        # It would read a column that was not read yet, and the row is deleted.
-        return Model.__str__(instance)
 
 
 class Shape(NamedTuple):

@@ -2,7 +2,7 @@
 
 import ipaddress
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 
-from auditclient.client import Client
+from auditclient.client import Client, Receipt
 from auditclient.config import Config
-from auditclient.events import plain
+from auditclient.events import encode_plain, plain
 from auditclient.ids import uuid7
 
 # Members of AUDITCLIENT that are about models; all others are those of `Config`, which AUDIT_* variables give as well.
@@ -26,20 +26,19 @@ SERVICE = {"actor_type": "service"}
 class Acting:
     """A request, for the events that are recorded in it."""
 
+    __slots__ = ("_fields", "_request", "has_recorded")
+
     def __init__(self, request: HttpRequest):
         self._request = request
-        self._fields: dict[str, str] | None = None
+        self._fields: dict[str, str] = {}
         self.has_recorded = False
 
     @property
     def fields(self) -> dict[str, str]:
         """Who acts, from where, and the correlation. Asked at the first event: the user may cost a query."""
-        # `cached_property` takes a lock in Python 3.11.
-        if self._fields is None:
-            self._fields = self._asked()
-        return self._fields
+        return self._fields or self._ask()
 
-    def _asked(self) -> dict[str, str]:
+    def _ask(self) -> dict[str, str]:
         user = getattr(self._request, "user", None)
         known = user is not None and user.is_authenticated
         fields = {
@@ -51,6 +50,7 @@ class Acting:
             fields["actor_id"] = str(user.get_username())
         if address := _address(self._request.META.get("REMOTE_ADDR", "")):
             fields["actor_ip"] = address
+        self._fields = fields
         return fields
 
 
@@ -80,32 +80,37 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
 
     A kill of the process loses nothing from then on, and it is on the disk before the answer to the request goes out.
     """
-    data = plain(event.get("event_data") or {})
-    _once_committed({**event, "event_data": data}, using, is_whole=False)
+    document = _of_request(event)
+    document["event_data"] = plain(event.get("event_data") or {})
+    transaction.on_commit(lambda: _now(Client.record, document), using=using)
 
 
 def record_whole(event: Mapping[str, Any], *, using: str | None = None) -> None:
-    """Record an event as `record` does, that has all but who acts, its id and its time, and plain values alone."""
-    _once_committed(event, using, is_whole=True)
+    """Record an event as `record` does, that has all but who acts, its id and its time, and plain values alone.
+
+    It is encoded at once: what cannot be raises `InvalidEvent` here, within the transaction.
+    """
+    body = encode_plain(_of_request(event))
+    transaction.on_commit(lambda: _now(Client.record_encoded, body), using=using)
 
 
-def _once_committed(event: Mapping[str, Any], using: str | None, *, is_whole: bool) -> None:
+def _of_request(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event, with who acts and the correlation where it names none itself."""
     request = acting.get()
-    document = {**(request.fields if request is not None else SERVICE), **event}
+    document: dict[str, Any] = {**(request.fields if request is not None else SERVICE), **event}
     if not document.get("correlation_id"):
         document["correlation_id"] = document.get("resource_id") or "none"
-    transaction.on_commit(lambda: _record(document, is_whole), using=using)
+    return document
 
 
-def _record(document: dict[str, Any], is_whole: bool) -> None:
-    record = client().record_whole if is_whole else client().record
+def _now(record: Callable[..., Receipt], event: dict[str, Any] | bytes) -> None:
     request = acting.get()
     if request is None:
-        record(document)
+        record(client(), event)
         return
     # Its end waits for the disk, once for all of its events.
     request.has_recorded = True
-    record(document, durability="process")
+    record(client(), event, durability="process")
 
 
 @lru_cache(maxsize=1024)

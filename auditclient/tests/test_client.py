@@ -18,6 +18,7 @@ import pytest
 from conftest import an_event
 
 from auditclient import AsyncClient, Client, Closed, Config, InvalidEvent, NotKept, spool
+from auditclient.events import encode_plain
 from auditclient.sender import Sender
 
 PROCESS = """
@@ -56,17 +57,19 @@ def test_an_event_is_completed_numbered_and_durable_when_record_returns(client: 
     assert all(segment.is_synced() for writer in client._writers for segment in writer.segments)
 
 
-def test_a_whole_event_is_kept_as_any_other(client: Client) -> None:
+def test_an_encoded_event_is_kept_as_any_other(client: Client) -> None:
     given = {"version": "1.0", "event_category": "shop", "event_action": "paid", "event_outcome": "success"}
     client.record(an_event(event_data={"amount": "2.50"}))
-    client.record_whole(an_event(**given, event_data={"amount": "2.50"}))
+    encoded = encode_plain(an_event(**given, event_data={"amount": "2.50"}))
+    receipt = client.record_encoded(encoded)
     first, second = events_in(client.config.spool_dir)
+    assert second["event_id"] == receipt.event_id
     own = ("event_id", "event_timestamp", "source_seq")
     assert first.keys() == second.keys() and all(first.pop(name) < second.pop(name) for name in own)
     assert first == second
-    for name in ("source_seq", "source_epoch"):
-        with pytest.raises(InvalidEvent, match="numbers events itself"):
-            client.record_whole(an_event(**given, **{name: 7}))
+    client.close(0.1)
+    with pytest.raises(Closed):
+        client.record_encoded(encoded)
 
 
 def test_flush_and_close_say_what_is_left(client: Client) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_init, post_save
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from auditclient import Client, Config, DLQConfig
+from auditclient import Client, Config, DLQConfig, InvalidEvent, events
 from auditclient.django import models_watch, recording
 from bench.ports import free_port
 
@@ -68,6 +69,15 @@ def test_a_model_is_created_changed_and_deleted_and_nothing_is_said_of_what_stay
     assert changes(read.save) == []
     key = read.pk
     assert changes(read.delete) == [("deleted", {"id": [key, None], "name": ["second", None]})]
+
+
+def test_a_change_that_cannot_be_an_event_is_not_made_either(changes: Changes, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group.objects.create(name="first")
+    monkeypatch.setattr(events, "EVENT_BYTES_MAX", 100)
+    group.name = "second"
+    with pytest.raises(InvalidEvent, match="at most 100"), transaction.atomic():
+        group.save()
+    assert Group.objects.get(pk=group.pk).name == "first"
 
 
 def test_of_a_column_that_was_not_read_the_new_value_alone_is_known(changes: Changes) -> None:
