@@ -1,28 +1,26 @@
 """Wake a thread from anywhere."""
 
-from queue import Empty, SimpleQueue
+from contextlib import suppress
+from threading import Lock
 
 
 class Wake:
-    """Wakes the sender's thread, from any thread, from a signal handler also in the middle of another call."""
+    """Wakes the sender's thread, from any thread, from a signal handler also in the middle of another call.
+
+    A lock that is held while nobody calls: to release it may be interrupted by itself. The `get` of a `SimpleQueue`,
+    which may be as well, waits for ever in Python 3.11 and 3.12 when its time passes before it sleeps.
+    """
 
     def __init__(self) -> None:
-        # The only queue whose `put` may be interrupted by itself.
-        self._calls: SimpleQueue[None] = SimpleQueue()
-        self._is_called = False
+        self._uncalled = Lock()
+        self._uncalled.acquire()
 
     def call(self) -> None:
         """Wake it, if it is not awake already."""
-        if not self._is_called:
-            self._is_called = True
-            self._calls.put(None)
+        if self._uncalled.locked():
+            with suppress(RuntimeError):  # called meanwhile
+                self._uncalled.release()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it is called; False after so many seconds."""
-        try:
-            self._calls.get(timeout=max(timeout_s, 0.001))
-        except Empty:
-            return False
-        finally:
-            self._is_called = False
-        return True
+        return self._uncalled.acquire(timeout=max(timeout_s, 0.001))

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from subprocess import PIPE
 
@@ -25,6 +27,15 @@ def test_only_much_other_work_makes_a_machine_crowded(monkeypatch: pytest.Monkey
     for load, crowded in ((2.0 * cores, False), (4.0 * cores, True)):
         monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, load, load))
         assert shares.is_crowded() is crowded
+
+
+def test_a_machine_that_is_half_as_quick_may_take_twice_as_long() -> None:
+    def clock_of(work_s: float) -> Callable[[], float]:
+        return (work_s * (reading // 2 + reading % 2) for reading in count()).__next__
+
+    assert shares.slowness(clock_of(shares.FIXED_WORK_S * 2)) == pytest.approx(2)
+    assert shares.slowness(clock_of(shares.FIXED_WORK_S / 2)) == 1, "a quick machine has the share of ours"
+    assert shares.slowness() >= 1
 
 
 def test_what_may_take_more_is_a_test() -> None:

@@ -67,5 +67,13 @@ def test_who_waits_long_enough_goes_on_untold() -> None:
     assert Told().wait(0.001) is False
 
 
+@pytest.mark.slow
+def test_who_may_wait_only_for_a_moment_always_goes_on() -> None:
+    waits = "from audit.management.stopping import Told\nfor _ in range(20_000): Told().wait(0.000003)"
+    command = [sys.executable, "-c", f"{waits}\nprint('went on')"]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=True)
+    assert done.stdout == "went on\n"
+
+
 def test_who_has_no_time_left_does_not_wait() -> None:
     assert Told().wait(-1.0) is False
