@@ -38,6 +38,7 @@ LARGE_S = {
     "test_a_cluster_that_hangs_or_ends_is_started_again_and_the_end_ends_all": 60.0,
     "test_no_page_of_the_admin_shows_a_record_without_recording_the_look": 45.0,
     "test_every_call_answers_as_described": 45.0,
+    "test_a_call_is_tried_with_a_key_and_the_page_is_clean_in_every_form": 30.0,
 }
 
 
