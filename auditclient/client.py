@@ -172,6 +172,8 @@ class Client:
         self._is_stopping = self._is_waiting = self._is_sending = False
         # Held by who starts a thread. Others leave it to them: a signal handler must not wait for what it interrupted.
         self._starting, self._starting_syncer = threading.Lock(), threading.Lock()
+        # Held by the thread that sends.
+        self._sending = threading.Lock()
         self._held, self._recount_at = 0, 0.0
 
     def _after_fork(self) -> None:
@@ -322,9 +324,13 @@ class Client:
             log.error("the spool cannot be flushed (%s)", error.strerror)
 
     def _run(self) -> None:
+        # A signal's exception while a thread is started says nothing of whether it runs.
+        if not self._sending.acquire(blocking=False):
+            return
         try:
             self._send_until_closed()
         finally:
+            self._sending.release()
             self._is_sending = False
 
     def _send_until_closed(self) -> None:

@@ -67,7 +67,6 @@ def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw:
     shape = _shape(type(instance))
     kept, now = instance.__dict__.get(BEFORE, NOTHING), _values(instance, shape)
     before = kept[1] if kept[0] is shape.names else _before(instance, shape)
-    instance.__dict__[BEFORE] = shape.names, now
     changes = {}
     for name, old, value in zip(shape.names, before, now, strict=True):
         if value is UNREAD or (old is value and not created):
@@ -78,6 +77,8 @@ def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw:
             changes[name] = [old, value]
     if created or changes:
         _record(instance, shape, "created" if created else "changed", using, changes)
+    # Not before: what could not be recorded is not made where the caller has a transaction.
+    instance.__dict__[BEFORE] = shape.names, now
 
 
 def _deleted(sender: type[Model], instance: Model, using: str, **_: Any) -> None:

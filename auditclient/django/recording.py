@@ -88,7 +88,7 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
 def record_whole(event: Mapping[str, Any], *, using: str | None = None) -> None:
     """Record an event as `record` does, that has all but who acts, its id and its time, and plain values alone.
 
-    It is encoded at once: what cannot be raises `InvalidEvent` here, within the transaction.
+    It is encoded at once: what cannot be raises `InvalidEvent` here, before the commit where there is a transaction.
     """
     body = encode_plain(_of_request(event))
     transaction.on_commit(lambda: _now(Client.record_encoded, body), using=using)

@@ -18,7 +18,7 @@ import pytest
 from conftest import an_event
 
 from auditclient import AsyncClient, Client, Closed, Config, InvalidEvent, NotKept, spool
-from auditclient.events import encode_plain
+from auditclient.events import EVENT_BYTES_MAX, ID_AND_TIME_BYTES, encode_plain
 from auditclient.sender import Sender
 
 PROCESS = """
@@ -70,6 +70,17 @@ def test_an_encoded_event_is_kept_as_any_other(client: Client) -> None:
     client.close(0.1)
     with pytest.raises(Closed):
         client.record_encoded(encoded)
+
+
+def test_an_encoded_event_has_room_for_its_id_and_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bytes] = []
+    monkeypatch.setattr(client, "_record", lambda _id, body, *_: kept.append(body))
+    around = len(encode_plain(an_event(text="")))
+    body = encode_plain(an_event(text="x" * (EVENT_BYTES_MAX - ID_AND_TIME_BYTES - around)))
+    client.record_encoded(body)
+    assert [len(each) for each in kept] == [EVENT_BYTES_MAX]
+    with pytest.raises(InvalidEvent):
+        encode_plain(an_event(text="x" * (EVENT_BYTES_MAX - ID_AND_TIME_BYTES - around + 1)))
 
 
 def test_flush_and_close_say_what_is_left(client: Client) -> None:
@@ -144,6 +155,27 @@ def test_threads_that_record_first_at_once_start_a_single_sender(
             thread.join()
         own = sorted(thread.name for thread in set(threading.enumerate()) - before - set(threads))
         assert own == ["auditclient", "auditclient-sync"][: 1 + (durability == "process")]
+
+
+def test_who_is_interrupted_while_the_sender_starts_does_not_start_another(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    start, senders = threading.Thread.start, []
+    monkeypatch.setattr(client, "_send_until_closed", lambda: senders.append(threading.get_ident()) or held.wait(60))
+    held = threading.Event()
+    with monkeypatch.context() as starting:
+        starting.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client._start()
+    client._start()
+    assert client._thread is not None
+    client._thread.join(60)  # the second finds the first at work, and ends
+    held.set()
+    assert len(senders) == 1
 
 
 def test_a_tier_that_failed_is_tried_again_with_a_single_event(client: Client) -> None:

@@ -1,5 +1,6 @@
 """One connection: reads requests, says what is to be done next, writes answers. Never waits for the other side."""
 
+import errno
 import socket
 import sys
 import threading
@@ -15,6 +16,8 @@ from auditsite.front.answer import Answer
 from auditsite.front.request import Refused, Request
 
 USER_TIMEOUT_MS = 30_000
+# Of a connection that is over. Others may be of the way to the client, and pass.
+GONE = (errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -89,13 +92,14 @@ class Connection:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the client has gone and only asked for something: what came to be kept is kept all the same.
+        """Whether the client reset the connection and only asked for something: what came to be kept is kept.
 
-        Asked of what waited for a thread. Else the pages of those who hung up would be made before the others'.
+        Asked of what waited for a thread. Else the pages of those who hung up would be made before the others'. Who has
+        only ended their side may still read.
         """
         first = self.requests[0] if self.requests else None
         asks = first is not None and first.method in ("GET", "HEAD")
-        return asks and self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        return asks and self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in GONE
 
     @property
     def asks(self) -> Request | None:

@@ -17,14 +17,15 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 
 from auditsite.front import bounds
 from auditsite.front.network import network_of
-from auditsite.front.worker import LEAVE, READY
+from auditsite.front.worker import COMES, LEAVE, READY
 
 BACKLOG = 1_024
-# Errors that say that a worker has so many connections to take that it can be sent no more now.
-HAS_MANY = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+# Errors that say that a worker has so many connections to take that it can be sent no more now, or has just ended.
+LATER = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS, errno.EPIPE, errno.ECONNRESET)
 HELD_PAUSE_S = 0.02
 RESTART_PAUSE_S = 0.5
 LOG_PAUSE_S = 10.0
@@ -47,6 +48,14 @@ class Member:
     @property
     def load(self) -> int:
         return self.connections.total()
+
+
+class Handed(Enum):
+    """What became of a connection that the gate had for the workers."""
+
+    OVER = auto()
+    LATER = auto()
+    NOT = auto()
 
 
 class Gate:
@@ -162,7 +171,7 @@ class Gate:
         for member in members:
             member.leaves = True
             with suppress(OSError):
-                member.channel.send(LEAVE)
+                member.channel.send(LEAVE + READY)
 
     def _free_core(self) -> int | None:
         """The core that the fewest workers keep to; None where they go where they like."""
@@ -220,29 +229,29 @@ class Gate:
         network = network_of(address).packed
         has = sum(member.connections[network] for member in self._members)
         is_one_too_many = bool(self._per_address) and has >= self._per_address
-        error = None if is_one_too_many else self._hand_over(sock, network)
-        if error in HAS_MANY:
+        handed = Handed.NOT if is_one_too_many else self._hand_over(sock, network)
+        if handed is Handed.LATER:
             self._held = sock, address
             return
         sock.close()
-        if is_one_too_many or error is not None:
+        if handed is Handed.NOT:
             self._refuse(address, has)
 
-    def _hand_over(self, sock: socket.socket, network: bytes) -> int | None:
-        """Send a connection to the worker that has fewest; return why none was sent it, as a number of an error."""
-        why = errno.EMFILE
-        staying = (member for member in self._members if member.is_ready and not member.leaves)
+    def _hand_over(self, sock: socket.socket, network: bytes) -> Handed:
+        """Send a connection to the worker that has fewest."""
+        staying = [member for member in self._members if member.is_ready and not member.leaves]
+        handed = Handed.NOT if staying else Handed.LATER  # another is on its way
         for member in sorted(staying, key=lambda member: member.load):
             if member.load >= self._most:
                 break
             try:
-                socket.send_fds(member.channel, [b"c"], [sock.fileno()])
+                socket.send_fds(member.channel, [COMES + network], [sock.fileno()])
             except OSError as error:
-                why = error.errno or why
+                handed = Handed.LATER if error.errno in LATER else handed
                 continue
             member.connections[network] += 1
-            return None
-        return why
+            return Handed.OVER
+        return handed
 
     def _refuse(self, address: str, has: int) -> None:
         self._refused += 1

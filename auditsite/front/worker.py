@@ -26,9 +26,10 @@ from auditsite.front.network import network_of
 from auditsite.front.poller import Poller
 from auditsite.front.request import Refused, Request
 
-READY = b"\x00" * 16
-# What the gate sends to a worker that others have been started for.
-LEAVE = b"l"
+# To the gate: the worker is ready. No network has this name.
+READY = b"\xff" * 16
+# From the gate, each with the name of a network: a connection comes with it; others have been started in your place.
+COMES, LEAVE = b"c", b"l"
 TICK_S = 0.05
 SWEEP_S = 0.25
 # Garbage in cycles is looked for when there are so many new objects: a request makes some hundreds.
@@ -137,21 +138,22 @@ class Worker:
     def _welcome(self) -> None:
         """Take what the gate hands over."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._gate, 1, 1)
+            data, fds, _, _ = socket.recv_fds(self._gate, 1 + len(READY), 1)
         except BlockingIOError:
             data, fds = b"-", []
         if not data:
             self._stopping.set()
             return
-        if data == LEAVE:
+        what, network = data[:1], data[1:]
+        if what == LEAVE:
             self._leaving_since = time.monotonic()
         for fd in fds:
             sock = socket.socket(fileno=fd)
             try:
                 connection = Connection(sock, self._limit_bytes)
-            except OSError:  # it is gone again
+            except OSError:  # it is gone again, and nobody but the gate knows whose it was
                 sock.close()
-                self._report(network_of("").packed)
+                self._report(network)
                 continue
             self._connections[connection.fd] = connection
             self._poller.add(connection.fd)

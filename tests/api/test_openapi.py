@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from audit.api.openapi import examples, groups
+from audit.api.openapi import examples, groups, view
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import accept
@@ -111,6 +111,13 @@ def test_the_description_is_made_once_whoever_asks_for_it_and_however(monkeypatc
         assert again.content == first[form].content and again.headers["Content-Type"].startswith(media_type)
         asked = Client().get("/api/schema/", headers={"Accept": f"{media_type}; indent=7"})
         assert asked.content == again.content and asked.headers["Content-Type"] == again.headers["Content-Type"]
+
+
+def test_what_somebody_asks_for_first_is_in_no_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "_made", {})
+    first = Client().get("/api/schema/", {"version": "forged", "lang": "forged"}, headers={"X-Forged": "forged"})
+    assert first.status_code == 200
+    assert b"forged" not in first.content and "forged" not in str(first.headers)
 
 
 def test_every_call_has_a_group_and_a_title_and_every_group_its_calls() -> None:

@@ -22,11 +22,15 @@ class SchemaView(SpectacularAPIView):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         # By the form, not by what was asked for: a client may ask for a form with any parameters.
         form = type(request.accepted_renderer)
-        with _making:  # who comes meanwhile waits for it, and does not make it as well
-            if form not in _made:
-                _made[form] = self._make(request)
+        if form not in _made:
+            with _making:  # who comes meanwhile waits for it, and does not make it as well
+                if form not in _made:
+                    _made[form] = self._make(request)
         content, headers = _made[form]
         return HttpResponse(content, headers=headers)
+
+    def _get_version_parameter(self, request: Request) -> None:
+        """There is one version. What somebody gives as another would stand in the description that everybody gets."""
 
     def _make(self, request: Request) -> tuple[bytes, dict[str, str]]:
         """Write the description as DRF would, and return it with its headers."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import psutil
 import pytest
 
 from auditsite.front import bounds
+from auditsite.front.gate import Gate
+from auditsite.front.worker import COMES, READY
 from bench.fleet import answers
 from bench.load import wait_until
 from bench.ports import free_port
@@ -122,11 +125,48 @@ def test_no_thread_works_for_a_client_that_has_hung_up_while_it_waited_for_one(f
         never.touch()
 
 
+def sent_at_once() -> int:
+    """How many connections a worker can be sent that takes none."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        for number in count():
+            try:
+                socket.send_fds(ours, [COMES + READY], [theirs.fileno()])
+            except OSError:
+                return number
+    raise AssertionError
+
+
+@pytest.mark.slow
+def test_who_resets_before_a_worker_takes_the_connection_has_as_many_as_before(front: Front) -> None:
+    (worker,) = psutil.Process(front.process.pid).children()
+    worker.suspend()
+    try:
+        for _ in range(PER_ADDRESS):
+            client = front.connect("127.0.0.7")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+    finally:
+        worker.resume()
+    assert front.get("/livez", "127.0.0.6") == 200  # after which the others have been taken
+    wait_until(lambda: front.get("/livez", "127.0.0.7") == 200, seconds=60, what="room for another connection")
+
+
+def test_while_no_worker_is_there_yet_a_connection_waits_for_one() -> None:
+    gate = Gate(("127.0.0.1", 0), "none:none", workers=1, threads=1, per_address=1, stay=False)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gate._admit(theirs, "127.0.0.5")
+        gate._listener.close()
+        assert gate._held == (theirs, "127.0.0.5")
+
+
 @pytest.mark.slow
 def test_connections_that_a_worker_cannot_be_sent_yet_wait_and_are_not_refused(front: Front) -> None:
     (worker,) = psutil.Process(front.process.pid).children()
     worker.suspend()
-    clients = [front.connect(f"127.0.2.{number // PER_ADDRESS + 1}") for number in range(600)]
+    clients = [front.connect(f"127.0.2.{number // PER_ADDRESS + 1}") for number in range(sent_at_once() + 100)]
     worker.resume()
     try:
         for client in clients:
