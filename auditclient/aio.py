@@ -1,6 +1,7 @@
 """The same client for asyncio: the loop never waits for a disk."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -20,7 +21,7 @@ class AsyncClient:
 
     def __init__(self, config: Config | None = None, *, metrics: Hook | None = None):
         self.client = Client(config, metrics=metrics)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="auditclient")
+        self._threads, self._process = _threads(), os.getpid()
 
     async def record(
         self, event: Mapping[str, Any], *, wait_s: float = 0.0, durability: Durability | None = None
@@ -47,4 +48,10 @@ class AsyncClient:
         await self.close()
 
     async def _run(self, act: Callable[[], Answer]) -> Answer:
+        if self._process != os.getpid():  # the threads stayed with the parent
+            self._threads, self._process = _threads(), os.getpid()
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="auditclient")

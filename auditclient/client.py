@@ -83,7 +83,7 @@ class Client:
     def record(self, event: Mapping[str, Any], *, wait_s: float = 0.0, durability: Durability | None = None) -> Receipt:
         """Keep an event; return once it is durable, on this host or elsewhere. With `wait_s`, wait for the store.
 
-        Raises `InvalidEvent`, `Closed`, and `NotKept` where no tier took it within `block_s`: nothing is kept then.
+        Raises `InvalidEvent`, `Closed`, and `NotKept` where no tier took it within `block_s`.
         """
         if self._is_closed:
             raise Closed
@@ -111,7 +111,7 @@ class Client:
 
     def flush(self, timeout_s: float = 30.0) -> Flushed:
         """Send all that this process has recorded before; say whether it is sent, and what is left in the spool."""
-        targets = [(writer, writer.sequence) for writer in list(self._writers)]
+        targets = [(writer, writer.spooled) for writer in list(self._writers)]
         until = time.monotonic() + timeout_s
         self._sender.hurry()
         while not all(writer.delivered >= target for writer, target in targets) and time.monotonic() < until:
@@ -147,7 +147,7 @@ class Client:
     @property
     def pending(self) -> int:
         """How many events of this process are in the spool and nowhere else."""
-        return sum(max(writer.sequence - writer.delivered, 0) for writer in list(self._writers))
+        return sum(max(writer.spooled - writer.delivered, 0) for writer in list(self._writers))
 
     def __enter__(self) -> "Client":
         return self
@@ -228,12 +228,12 @@ class Client:
 
     def _spool_or_send(self, writer: Writer, body: bytes, durability: Durability) -> tuple[int, str]:
         """Return the number of the event, and which tier has it: the spool, or where that does not take it, another."""
-        until: float | None = None
+        until = number = None
         appended: Appended | None = None
         while True:
             try:
                 if appended is None and self._has_room(len(body)):
-                    appended = writer.append(body)
+                    appended = writer.append(body, number)
                 if appended is not None:
                     if durability == "disk":
                         appended.segment.sync(appended.end)
@@ -247,34 +247,34 @@ class Client:
                 fault = f"the spool cannot be written to ({error.strerror})"
                 log.error("%s: events go past it", fault)
             until = time.monotonic() + self.config.block_s if until is None else until
-            if sent := self._send_past(writer, body, appended):
-                return sent
+            number = appended.number if appended is not None else number
+            number, state = self._send_past(writer, body, number, until)
+            if number is not None and state:
+                self.counts.add("direct")
+                return number, state
             if time.monotonic() >= until:
                 self.counts.add("refused")
-                message = f"Nothing was kept: {fault}, and neither the store nor its queue answers."
-                raise NotKept(message, msgspec.json.decode(body))
+                raise NotKept(_not_kept(fault, is_written=appended is not None), msgspec.json.decode(body))
             self._start()
             time.sleep(ROOM_PAUSE_S)
 
-    def _send_past(self, writer: Writer, body: bytes, appended: Appended | None) -> tuple[int, str] | None:
-        with self._direct_lock:
+    def _send_past(self, writer: Writer, body: bytes, number: int | None, until: float) -> tuple[int | None, str]:
+        """Try the tiers elsewhere once; return the event's number, if it has one now, and its state, empty at first.
+
+        A signal handler that interrupted this very thread here would wait for itself: it leaves the tiers to others.
+        """
+        patience_s = max(until - time.monotonic(), 0.0) if self._depth.now == 1 else 0.0
+        if not self._direct_lock.acquire(timeout=patience_s):
+            return number, ""
+        try:
             if self._direct is None:
                 self._direct = Sender(self.config, [], self.counts, lambda event_id, state: None)
-            sender, states = self._direct, [""]
-
-            def send(numbered: bytes) -> bool:
-                states[0] = sender.direct(numbered)
-                return bool(states[0])
-
-            number: int | None
-            if appended is not None:
-                number = appended.number if send(appended.body) else None
-            else:
-                number = writer.send(body, send)
-        if number is None:
-            return None
-        self.counts.add("direct")
-        return number, states[0]
+            if self._direct.waits:
+                return number, ""
+            number = writer.take_number() if number is None else number
+            return number, self._direct.direct(writer.numbered(body, number))
+        finally:
+            self._direct_lock.release()
 
     def _has_room(self, length: int) -> bool:
         if time.monotonic() >= self._recount_at:
@@ -296,6 +296,10 @@ class Client:
                     self._thread = threading.Thread(target=self._run, name="auditclient", daemon=True)
                     self._is_sending = True
                     self._thread.start()
+            except RuntimeError as error:
+                # What was recorded is in the spool; the next event tries again.
+                self._is_sending = False
+                log.error("the audit client's sender cannot start (%s)", error)
             except BaseException:
                 self._is_sending = False
                 raise
@@ -306,8 +310,11 @@ class Client:
         if self._starting_syncer.acquire(blocking=False):
             try:
                 if self._syncer is None:
-                    self._syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
-                    self._syncer.start()
+                    syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
+                    syncer.start()
+                    self._syncer = syncer
+            except RuntimeError as error:
+                log.error("the audit client's spool is not flushed each second (%s)", error)
             finally:
                 self._starting_syncer.release()
 
@@ -355,6 +362,15 @@ class Client:
                 self._is_waiting = True
                 self._full.wait(wait_s)
                 self._is_waiting = False
+
+
+def _not_kept(fault: str, *, is_written: bool) -> str:
+    """What to say where no tier elsewhere answers."""
+    if is_written:
+        return (
+            f"The event is in the spool, which is not flushed: {fault}. It is sent if this host lives on: leave it so."
+        )
+    return f"Nothing was kept: {fault}, and neither the store nor its queue answers."
 
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()

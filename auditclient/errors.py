@@ -21,7 +21,7 @@ class Closed(AuditError):
 
 
 class NotKept(AuditError):
-    """No tier took the event: nothing was kept. Record the same `event` again."""
+    """No tier took the event: record the same `event` again, unless the message says that it is in the spool."""
 
     def __init__(self, message: str, event: dict[str, object]):
         super().__init__(message)

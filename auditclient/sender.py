@@ -73,10 +73,13 @@ class Sender:
                 return self._wait_s()
         return None
 
+    @property
+    def waits(self) -> bool:
+        """Whether no tier would be asked now."""
+        return self._wait_s() > 0
+
     def direct(self, body: bytes) -> str:
         """Send one event past the spool, which does not take it; return its state, empty where nobody took it."""
-        if self._wait_s():
-            return ""
         states: list[str] = []
         told, self._told = self._told, lambda event_id, state: states.append(state)
         try:

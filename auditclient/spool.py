@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,7 +150,6 @@ class Appended(msgspec.Struct, frozen=True):
     segment: Segment
     end: int
     number: int
-    body: bytes
 
 
 class Writer:
@@ -165,33 +164,47 @@ class Writer:
         self.lock = threading.Lock()
         self.epoch = epoch()
         self._end = b',"source_seq":%%d,"source_epoch":"%b"}' % self.epoch.encode()
+        # The last number; how many numbers went past the files; how many events have left the files.
         self.sequence = 0
+        self.past = 0
         self.delivered = 0
         self.is_closed = False
         # All files of this writer, the newest last; only the newest grows.
         self.segments: list[Segment] = []
 
-    def append(self, body: bytes) -> "Appended":
-        """Append an event with the next number. Raises `OSError`, `Closed`: no number is used then."""
+    @property
+    def spooled(self) -> int:
+        """How many events were written into files."""
+        return self.sequence - self.past
+
+    def append(self, body: bytes, number: int | None = None) -> "Appended":
+        """Append an event with the next number, or the one that it was given to go past the files.
+
+        Raises `OSError`, `Closed`: no number is used then.
+        """
         with self.lock:
             segment = self._open()
-            number = self.sequence + 1
-            numbered = self._numbered(body, number)
+            at = self.sequence + 1 if number is None else number
+            numbered = self.numbered(body, at)
             end = segment.append(b"%08x %b\n" % (zlib.crc32(numbered), numbered))
-            self.sequence = number
-            return Appended(segment, end, number, numbered)
+            if number is None:
+                self.sequence = at
+            else:
+                self.past -= 1
+            return Appended(segment, end, at)
 
-    def send(self, body: bytes, elsewhere: Callable[[bytes], bool]) -> int | None:
-        """Give an event its number and hand it to a tier elsewhere; return the number, None where that refuses it."""
+    def take_number(self) -> int:
+        """Return the next number, for an event that goes past the files. It stays that event's, whatever becomes of it:
+
+        a tier that did not answer may have it under that number.
+        """
         with self.lock:
-            number = self.sequence + 1
-            if not elsewhere(self._numbered(body, number)):
-                return None
-            self.sequence = number
-            self.delivered += 1
-            return number
+            self.sequence += 1
+            self.past += 1
+            return self.sequence
 
-    def _numbered(self, body: bytes, number: int) -> bytes:
+    def numbered(self, body: bytes, number: int) -> bytes:
+        """Return the event with its number: the same bytes each time."""
         return body[:-1] + self._end % number
 
     def let_go(self, segment: Segment) -> None:

@@ -19,6 +19,11 @@ from auditclient.contract import CLIENT, Signer, inbox_key
 
 GZIP_FROM_BYTES = 1024
 CONNECT_TIMEOUT_S = 3.0
+# A tier is asked again after so long, whatever it said.
+LONGEST_WAIT_S = 3600.0
+# What the store says of events that it will never take. What else is refused is no fault of an event: a wrong name of
+# the host, a proxy's own page.
+OF_EVENTS = ("/problems/validation-error", "/problems/conflict")
 DETAIL_CHARACTERS = 500
 
 # kept: promised. refused: never as it is. split: too large together. wait: later, by HTTP again. away: no promise, ask
@@ -49,6 +54,7 @@ class Kept(msgspec.Struct):
 class Problem(msgspec.Struct):
     """What the store answers for those that it did not."""
 
+    type: str = ""
     detail: str = ""
     field_errors: dict[str, str] = {}
 
@@ -60,6 +66,8 @@ class Store:
         self._config = config
         self._gzip = config.gzip
         headers = {"Authorization": f"Bearer {config.key}", "User-Agent": CLIENT}
+        # What is not valid is set aside here, with the reason: not kept there, whatever the writer's setting is.
+        headers["Prefer"] = "handling=strict"
         timeout = httpx.Timeout(config.timeout_s, connect=min(CONNECT_TIMEOUT_S, config.timeout_s))
         verify: Any = httpx.create_ssl_context(verify=config.ca_file) if config.ca_file else True
         self._http = httpx.Client(headers=headers, timeout=timeout, verify=verify, trust_env=False)
@@ -140,7 +148,7 @@ def _judged(answer: httpx.Response) -> Answer:
     problem = _problem(answer)
     detail = f"{code}: {problem.detail}"[:DETAIL_CHARACTERS]
     waits_s = _retry_after(answer.headers.get("Retry-After", ""))
-    if code in (400, 409, 422):
+    if code in (400, 409) and problem.type in OF_EVENTS:
         return Answer("refused", detail=detail, faults=_by_place(problem.field_errors))
     if code == 413:
         return Answer("split", detail=detail)
@@ -156,8 +164,10 @@ def _kept(answer: httpx.Response) -> Answer:
     try:
         kept = msgspec.json.decode(answer.content, type=Kept)
     except msgspec.MsgspecError:
+        kept = Kept("")
+    if kept.state not in ("stored", "parked"):
         return Answer("blocked", detail=f"{answer.status_code}, but not from the store: is the address right?")
-    return Answer("kept", state="parked" if kept.state == "parked" else "stored", receipt=kept.receipt)
+    return Answer("kept", state=kept.state, receipt=kept.receipt)
 
 
 def _problem(answer: httpx.Response) -> Problem:
@@ -203,7 +213,7 @@ class Backoff:
     def fail(self, wait_s: float | None = None) -> None:
         """Note a failure."""
         self._pause_s = min(max(self._pause_s * 2, self.FIRST_S), self.LONGEST_S)
-        self.until = self._clock() + (self._pause_s if wait_s is None else wait_s)
+        self.until = self._clock() + min(self._pause_s if wait_s is None else wait_s, LONGEST_WAIT_S)
         self._is_told = wait_s is not None
 
     def hurry(self) -> None:

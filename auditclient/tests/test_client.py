@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from conftest import an_event
 from auditclient import AsyncClient, Client, Closed, Config, InvalidEvent, NotKept, spool
 from auditclient.events import EVENT_BYTES_MAX, ID_AND_TIME_BYTES, encode_plain
 from auditclient.sender import Sender
+from auditclient.spool import Segment
 
 PROCESS = """
 import sys
@@ -41,10 +43,14 @@ def quick_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def events_in(folder: Path) -> list[dict[str, Any]]:
+def lines_in(folder: Path) -> list[bytes]:
     """The events of all files, whoever holds them, in the order of the files."""
     lines = (line for path in sorted(folder.glob("*.spool")) for line in path.read_bytes().split(b"\n")[:-1])
-    return [json.loads(line[9:]) for line in lines]
+    return [line[9:] for line in lines]
+
+
+def events_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines_in(folder)]
 
 
 def test_an_event_is_completed_numbered_and_durable_when_record_returns(client: Client) -> None:
@@ -121,6 +127,81 @@ def test_a_full_spool_keeps_nothing_and_says_so_with_the_event_to_record_again(
         kept = events_in(client.config.spool_dir)
         assert len(kept) == 2 and client.counts["refused"] == 1
         assert UUID(str(refusal.value.event["event_id"])) not in {UUID(event["event_id"]) for event in kept}
+
+
+@pytest.fixture
+def full(a_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client with one event in the spool, which takes no more."""
+    with Client(a_config(block_s=0.3)) as client:
+        client.record(an_event())
+        monkeypatch.setattr(client, "_has_room", lambda length: False)
+        monkeypatch.setattr(Sender, "waits", False)
+        yield client
+
+
+def test_what_went_past_the_spool_says_nothing_of_what_is_in_it(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sender, "direct", lambda sender, body: "stored")
+    receipts = [full.record(an_event()) for _ in range(3)]
+    assert [(receipt.state, receipt.source_seq) for receipt in receipts] == [
+        ("stored", 2),
+        ("stored", 3),
+        ("stored", 4),
+    ]
+    assert full.pending == 1 and full.flush(0.1) == (False, 1)
+
+
+def test_an_event_keeps_the_number_with_which_a_tier_was_asked(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def unanswered(_: Sender, body: bytes) -> str:
+        asked.append(body)
+        monkeypatch.setattr(full, "_has_room", lambda length: len(asked) > 1)
+        return ""
+
+    monkeypatch.setattr(Sender, "direct", unanswered)
+    assert full.record(an_event()).source_seq == 2
+    assert len(asked) == 2 and len({*asked, *lines_in(full.config.spool_dir)[1:]}) == 1
+    assert full.record(an_event()).source_seq == 3 and full.pending == 3
+
+
+def test_a_signal_handler_that_records_while_its_thread_goes_past_the_spool_does_not_wait_for_it(
+    full: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handled(_: Sender, body: bytes) -> str:
+        with pytest.raises(NotKept):
+            full.record(an_event())
+        return "stored"
+
+    monkeypatch.setattr(Sender, "direct", handled)
+    assert full.record(an_event()).state == "stored"
+
+
+def test_what_is_in_the_spool_and_not_on_the_disk_is_not_to_be_recorded_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(segment: Segment, end: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    client.config = replace(client.config, block_s=0.0)
+    monkeypatch.setattr(Segment, "sync", fails)
+    with pytest.raises(NotKept, match=r"is in the spool, which is not flushed: .*Input/output error.*leave it so"):
+        client.record(an_event())
+    monkeypatch.undo()
+    assert len(events_in(client.config.spool_dir)) == 1
+
+
+def test_a_system_that_has_no_thread_left_loses_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", none_left)
+        assert client.record(an_event(), durability="process").state == "spooled"
+        assert client._syncer is None
+    client.record(an_event(), durability="process")
+    assert client._thread is not None and client._thread.is_alive()
+    assert client._syncer is not None and client._syncer.is_alive()
+    assert len(events_in(client.config.spool_dir)) == 2
 
 
 def test_threads_share_flushes_and_get_numbers_without_holes(client: Client) -> None:
@@ -261,3 +342,17 @@ def test_tasks_record_without_waiting_for_the_disk_in_the_loop(a_config: Callabl
             return [receipt.source_seq for receipt in receipts]
 
     assert sorted(asyncio.run(many())) == [*range(1, 21)]
+
+
+def test_a_forked_child_awaits_threads_of_its_own(a_config: Callable[..., Config]) -> None:
+    made = AsyncClient(a_config())
+
+    async def record() -> bool:
+        return (await asyncio.wait_for(made.record(an_event()), 60)).state == "spooled"
+
+    assert asyncio.run(record())
+    child = os.fork()
+    if child == 0:
+        os._exit(not asyncio.run(record()))
+    assert os.waitpid(child, 0)[1] == 0
+    asyncio.run(made.close())

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from audit.access import api_keys
 from audit.models import Manifest, Record
 from audit.queue import drain
 from auditclient import Client, DLQConfig, kept_files, spool
@@ -58,6 +60,35 @@ def test_what_is_refused_is_set_aside_with_the_reason_and_the_rest_is_stored(
     assert {(row["event"]["event_id"], row["event"]["source_seq"]) for row in rows} >= {(bad.event_id, 4)}
     assert any("event_outcome" in row["reason"] for row in rows)
     assert client.counts["rejected"] == len(rows) and taken.source_seq == 5
+
+
+@pytest.mark.slow
+def test_a_site_that_is_not_called_so_is_no_fault_of_the_events(a_client: Made, settings: Any) -> None:
+    hosts, settings.ALLOWED_HOSTS = settings.ALLOWED_HOSTS, ["other.example"]
+    client = a_client()
+    ids = [client.record(an_event()).event_id for _ in range(3)]
+    assert client.flush(1) == (False, 3)
+    assert list(kept_files.rejected(client.config.spool_dir)) == []
+    settings.ALLOWED_HOSTS = hosts
+    assert client.flush(60).is_done and stored(ids) == 3
+
+
+@pytest.mark.slow
+def test_what_is_not_valid_is_set_aside_here_also_where_the_store_would_keep_it(
+    a_client: Made, site: Site, tmp_path: Path
+) -> None:
+    lenient = Sender("write")
+    lenient.writer.is_lenient = True
+    lenient.writer.save()
+    api_keys.publish()
+    client = a_client(key=lenient.key, dlq=DLQConfig(redis_url=f"unix://{tmp_path}/nothing"))
+    site.stop()
+    valid = client.record(an_event())
+    client.record(an_event(event_outcome="perhaps"))
+    site.start()
+    assert client.flush(60).is_done and stored([valid.event_id]) == 1
+    assert (client.counts["stored"], client.counts["rejected"]) == (1, 1)
+    assert len(list(kept_files.rejected(client.config.spool_dir))) == 1
 
 
 def test_without_the_store_it_parks_in_the_queue_and_a_drain_stores_it(a_client: Made, site: Site) -> None:
