@@ -1,5 +1,6 @@
 """Bring what is in the spool to the store: by HTTP, else to its dead letter queue. A thread a process; in order."""
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from auditclient.tiers import Answer, Backoff, Queue, Store
 log = logging.getLogger("auditclient")
 
 LOOK_FOR_ABANDONED_S = 5.0
+# Each is an open file. An outage can leave thousands; the service and the connections need descriptors as well.
+ADOPTED_AT_ONCE = 16
 
 
 class Sent(msgspec.Struct):
@@ -51,6 +54,8 @@ class Sender:
         self._http, self._redis, self._blocked = Backoff(), Backoff(), Backoff()
         self._adopted: list[Segment] = []
         self._look_at = 0.0
+        # The last look ended with as many as are adopted at once: others may wait for a place.
+        self._may_be_more = False
         # Epochs of processes that are gone, of which the store should hear the last number.
         self.ended: list[Last] = []
         self.last_fault = ""
@@ -64,14 +69,15 @@ class Sender:
         """Send what is there; return how long to wait where no tier takes it, None where all is sent."""
         if wait_s := self._wait_s():
             return wait_s
-        self._look_for_abandoned()
-        files: list[tuple[Segment, Writer | None]] = [(segment, None) for segment in self._adopted]
-        # Each file is read once with whose it is: between two looks a writer may have begun another.
-        files += [(segment, writer) for writer in self._writers for segment in list(writer.segments)]
-        for segment, writer in sorted(files, key=lambda each: each[0].path.name):
-            if not self._empty(segment, writer):
-                return self._wait_s()
-        return None
+        while True:
+            self._look_for_abandoned()
+            for segment, writer in self._files():
+                if not self._empty(segment, writer):
+                    return self._wait_s()
+                if self._may_be_more and not self._adopted:
+                    break  # those that waited for a place may be older than the files that are left
+            else:
+                return None
 
     @property
     def waits(self) -> bool:
@@ -101,13 +107,25 @@ class Sender:
         for segment in self._adopted:
             segment.forget()
 
+    def _files(self) -> list[tuple[Segment, Writer | None]]:
+        """Return the files to send, the oldest first, and whose they are: None where they were adopted."""
+        files: list[tuple[Segment, Writer | None]] = [(segment, None) for segment in self._adopted]
+        # Each file is read once with whose it is: between two looks a writer may have begun another.
+        files += [(segment, writer) for writer in self._writers for segment in list(writer.segments)]
+        return sorted(files, key=lambda each: each[0].path.name)
+
     def _look_for_abandoned(self) -> None:
-        if time.monotonic() < self._look_at:
+        """Adopt the oldest files of processes that are gone: now and then, at once where others wait for a place."""
+        places = ADOPTED_AT_ONCE - len(self._adopted)
+        if not places or not (self._may_be_more or time.monotonic() >= self._look_at):
             return
         self._look_at = time.monotonic() + LOOK_FOR_ABANDONED_S
+        # Before the look: one that fails must not be repeated each turn, in the way of what could be sent.
+        self._may_be_more = False
         own = {segment.path for writer in self._writers for segment in list(writer.segments)}
         own |= {segment.path for segment in self._adopted}
-        self._adopted.extend(spool.abandoned(self._config.spool_dir, own))
+        self._adopted.extend(itertools.islice(spool.abandoned(self._config.spool_dir, own), places))
+        self._may_be_more = len(self._adopted) == ADOPTED_AT_ONCE
 
     def _empty(self, segment: Segment, writer: Writer | None) -> bool:
         """Send all of a file; False where no tier takes it now."""

@@ -5,6 +5,7 @@ event in eight hexadecimal digits, a space, and the event as JSON. A last line w
 another process left behind, killed or ended, is taken over by whoever gets its lock first.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -42,11 +43,12 @@ class Segment:
         self._sync_lock = threading.Lock()
         # The position of the first byte of the file.
         self._base = 0
+        # The position after the last line that was promised; of a file taken over, all that is there.
         self.written = os.fstat(descriptor).st_size
         self._synced = 0
         # Everything before it is kept elsewhere.
         self.shipped = 0
-        # Half a line could not be cut off: nothing may follow it.
+        # The file may hold more than was promised, a line in hand or one that could not be cut off: nothing may follow.
         self.is_broken = False
 
     @classmethod
@@ -94,18 +96,25 @@ class Segment:
         return self.written - self._base
 
     def append(self, line: bytes) -> int:
-        """Append a line whole or not at all; return the position after it. One thread at a time. Raises `OSError`."""
+        """Append a line whole or not at all; return the position after it. One thread at a time. Raises `OSError`.
+
+        A signal's handler may raise after any call here, also when the whole line is in the file: it is cut off again,
+        for the next event gets its number. After the last write nothing is called: CPython runs no handler between the
+        promise of the line and the caller's use of its number.
+        """
+        length = len(line)
+        end = self.written + length
+        self.is_broken = True
         try:
             done = os.write(self._descriptor, line)
-            while done < len(line):
+            while done < length:
                 done += os.write(self._descriptor, line[done:])
+            self.written = end
         except BaseException:
-            self.is_broken = True
-            os.ftruncate(self._descriptor, self.size)
-            self.is_broken = False
+            self._cut_off()
             raise
-        self.written += len(line)
-        return self.written
+        self.is_broken = False
+        return end
 
     def sync(self, position: int) -> None:
         """Return when the disk has everything before this position. Threads that wait share one flush."""
@@ -120,9 +129,9 @@ class Segment:
         return self._synced >= self.written
 
     def lines(self) -> Iterator[Line]:
-        """Yield the whole lines after what was shipped."""
+        """Yield the whole lines after what was shipped, as far as they were promised: a line in hand may yet go."""
         position, pending = self.shipped, b""
-        while data := os.pread(self._descriptor, READ_BYTES, position + len(pending) - self._base):
+        while data := self._read(position + len(pending)):
             *whole, pending = (pending + data).split(b"\n")
             for raw in whole:
                 position += len(raw) + 1
@@ -137,11 +146,24 @@ class Segment:
         """Let it go; without `remove` it waits for whoever takes it over."""
         if remove:
             self.path.unlink(missing_ok=True)
+        elif self.is_broken:
+            self._cut_off()  # who takes it over reads to the end, and another event has the number
         os.close(self._descriptor)
 
     def forget(self) -> None:
         """In the child of a fork: close the descriptor that it inherited. The lock stays with the parent."""
         os.close(self._descriptor)
+
+    def _read(self, position: int) -> bytes:
+        """Read on from here; nothing where that is the end of what was promised, or of the file."""
+        left = self.written - position
+        return os.pread(self._descriptor, min(left, READ_BYTES), position - self._base) if left > 0 else b""
+
+    def _cut_off(self) -> None:
+        """Cut off what was not promised. Where that fails the segment stays broken; what was raised before matters."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self.size)
+            self.is_broken = False
 
 
 class Appended(msgspec.Struct, frozen=True):

@@ -1,8 +1,10 @@
 """What is appended is read again, whole and in order, whatever happened to its file or its process."""
 
 import fcntl
+import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,113 @@ def test_a_new_file_that_another_took_over_before_it_was_locked_gets_no_event(
     appended = Writer(tmp_path).append(b'{"a":1}')
     assert len(taken) == 1 and appended.segment.path != taken[0].path
     assert appended.segment.path.read_bytes().count(b"\n") == 1
+
+
+def interrupt_after(call: str, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Let a signal's handler raise after the next such call of the kernel, and another thread run before that."""
+    usual = getattr(os, call)
+
+    def interrupted(*arguments: object) -> None:
+        monkeypatch.setattr(os, call, usual)
+        usual(*arguments)
+        meanwhile()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(spool.os, call, interrupted)
+
+
+class Unadvanced(Segment):
+    """A segment of which `written` is interrupted once before it advances."""
+
+    position = 0
+    is_interrupted = False
+
+    @property
+    def written(self) -> int:
+        return self.position
+
+    @written.setter
+    def written(self, position: int) -> None:
+        if self.is_interrupted:
+            self.is_interrupted = False
+            raise KeyboardInterrupt
+        self.position = position
+
+
+def ship(segment: Segment) -> list[bytes | None]:
+    """Read all that there is, as the sender does."""
+    lines = list(segment.lines())
+    segment.shipped = lines[-1].end if lines else segment.shipped
+    return [line.body for line in lines]
+
+
+def test_a_line_whose_append_is_interrupted_is_not_read_and_what_follows_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path)
+    first = writer.append(b'{"a":1}')
+    shipped: list[bytes | None] = []
+    interrupt_after("write", monkeypatch, lambda: shipped.extend(ship(first.segment)))
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(b'{"a":2}')
+    assert shipped == [first.body], "the number of the second goes to the third"
+    third = writer.append(b'{"a":3}')
+    writer.let_go(third.segment)
+    assert ship(third.segment) == [third.body] and third.number == 2
+    writer.let_go(third.segment)
+    assert writer.close() == 0
+
+
+def test_an_interruption_right_after_the_write_leaves_no_line_behind(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    segment = Unadvanced.create(tmp_path)
+    assert isinstance(segment, Unadvanced)
+    writer.segments.append(segment)
+    first = writer.append(b'{"a":1}')
+    segment.is_interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(b'{"a":2}')
+    assert segment.path.stat().st_size == segment.size
+    third = writer.append(b'{"a":3}')
+    assert [body for each in writer.segments for body in bodies(each)] == [first.body, third.body]
+    assert writer.close() == len({first.segment, third.segment})
+
+
+def test_a_line_that_could_not_be_cut_off_is_not_read_and_nothing_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path)
+    first = writer.append(b'{"a":1}')
+    cut = os.ftruncate
+
+    def refuse(descriptor: int, size: int) -> None:
+        raise OSError("the disk refuses")
+
+    monkeypatch.setattr(spool.os, "ftruncate", refuse)
+    interrupt_after("write", monkeypatch, lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(b'{"a":2}')
+    monkeypatch.setattr(spool.os, "ftruncate", cut)
+    third = writer.append(b'{"a":3}')
+    assert third.segment is not first.segment and third.number == 2
+    assert bodies(first.segment) == [first.body]
+    assert writer.close() == 2
+    left = list(spool.abandoned(tmp_path, set()))
+    assert [body for each in left for body in bodies(each)] == [first.body, third.body], "cut off when it was let go"
+    for each in left:
+        each.close(remove=True)
+
+
+def test_a_second_interruption_while_a_line_is_cut_off_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path)
+    first = writer.append(b'{"a":1}')
+    interrupt_after("write", monkeypatch, lambda: None)
+    interrupt_after("ftruncate", monkeypatch, lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(b'{"a":2}')
+    third = writer.append(b'{"a":3}')
+    assert [body for each in writer.segments for body in ship(each)] == [first.body, third.body]
+    writer.let_go(first.segment)
+    assert writer.close() == 0
