@@ -13,6 +13,8 @@ from auditclient import spool
 from auditclient.errors import Closed
 from auditclient.spool import Segment, Writer
 
+FIRST, THIRD = b'{"a":1}', b'{"a":3}'
+
 
 def bodies(segment: Segment) -> list[bytes | None]:
     return [line.body for line in segment.lines()]
@@ -163,15 +165,15 @@ def test_a_line_whose_append_is_interrupted_is_not_read_and_what_follows_is_not_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(tmp_path)
-    first = writer.append(b'{"a":1}')
+    first = writer.append(FIRST)
     shipped: list[bytes | None] = []
     interrupt_after("write", monkeypatch, lambda: shipped.extend(ship(first.segment)))
     with pytest.raises(KeyboardInterrupt):
         writer.append(b'{"a":2}')
-    assert shipped == [first.body], "the number of the second goes to the third"
-    third = writer.append(b'{"a":3}')
+    assert shipped == [writer.numbered(FIRST, 1)], "the number of the second goes to the third"
+    third = writer.append(THIRD)
     writer.let_go(third.segment)
-    assert ship(third.segment) == [third.body] and third.number == 2
+    assert ship(third.segment) == [writer.numbered(THIRD, 2)] and third.number == 2
     writer.let_go(third.segment)
     assert writer.close() == 0
 
@@ -181,13 +183,16 @@ def test_an_interruption_right_after_the_write_leaves_no_line_behind(tmp_path: P
     segment = Unadvanced.create(tmp_path)
     assert isinstance(segment, Unadvanced)
     writer.segments.append(segment)
-    first = writer.append(b'{"a":1}')
+    first = writer.append(FIRST)
     segment.is_interrupted = True
     with pytest.raises(KeyboardInterrupt):
         writer.append(b'{"a":2}')
     assert segment.path.stat().st_size == segment.size
-    third = writer.append(b'{"a":3}')
-    assert [body for each in writer.segments for body in bodies(each)] == [first.body, third.body]
+    third = writer.append(THIRD)
+    assert [body for each in writer.segments for body in bodies(each)] == [
+        writer.numbered(FIRST, 1),
+        writer.numbered(THIRD, 2),
+    ]
     assert writer.close() == len({first.segment, third.segment})
 
 
@@ -195,7 +200,7 @@ def test_a_line_that_could_not_be_cut_off_is_not_read_and_nothing_follows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(tmp_path)
-    first = writer.append(b'{"a":1}')
+    first = writer.append(FIRST)
     cut = os.ftruncate
 
     def refuse(descriptor: int, size: int) -> None:
@@ -206,12 +211,14 @@ def test_a_line_that_could_not_be_cut_off_is_not_read_and_nothing_follows_it(
     with pytest.raises(KeyboardInterrupt):
         writer.append(b'{"a":2}')
     monkeypatch.setattr(spool.os, "ftruncate", cut)
-    third = writer.append(b'{"a":3}')
+    third = writer.append(THIRD)
     assert third.segment is not first.segment and third.number == 2
-    assert bodies(first.segment) == [first.body]
+    assert bodies(first.segment) == [writer.numbered(FIRST, 1)]
     assert writer.close() == 2
     left = list(spool.abandoned(tmp_path, set()))
-    assert [body for each in left for body in bodies(each)] == [first.body, third.body], "cut off when it was let go"
+    assert [body for each in left for body in bodies(each)] == [writer.numbered(FIRST, 1), writer.numbered(THIRD, 2)], (
+        "cut off when it was let go"
+    )
     for each in left:
         each.close(remove=True)
 
@@ -220,12 +227,15 @@ def test_a_second_interruption_while_a_line_is_cut_off_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(tmp_path)
-    first = writer.append(b'{"a":1}')
+    first = writer.append(FIRST)
     interrupt_after("write", monkeypatch, lambda: None)
     interrupt_after("ftruncate", monkeypatch, lambda: None)
     with pytest.raises(KeyboardInterrupt):
         writer.append(b'{"a":2}')
-    third = writer.append(b'{"a":3}')
-    assert [body for each in writer.segments for body in ship(each)] == [first.body, third.body]
+    writer.append(THIRD)
+    assert [body for each in writer.segments for body in ship(each)] == [
+        writer.numbered(FIRST, 1),
+        writer.numbered(THIRD, 2),
+    ]
     writer.let_go(first.segment)
     assert writer.close() == 0
