@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 from django.db.models.signals import m2m_changed, post_delete, post_init, post_save
 
@@ -24,8 +26,12 @@ from auditclient.events import VERSION, plain
 BEFORE = "_auditclient_read"
 # Where a client of before kept it, by names, in what it pickled.
 OLDER = "_auditclient_before"
+Read = tuple[tuple[str, ...], tuple[Any, ...]]
 # What it has there at first: no columns, no values.
-NOTHING: tuple[tuple[str, ...], tuple[Any, ...]] = ((), ())
+NOTHING: Read = ((), ())
+# The member that has what stood in `BEFORE` before each save that may still be rolled back, the oldest first, each with
+# whether that save holds. Flat, as many saves that are each kept in the next could not be pickled.
+UNSETTLED = "_auditclient_unsettled"
 # The value of a column that was not read; the same object also where an instance was pickled.
 UNREAD = ...
 # Never written out, whatever AUDITCLIENT["exclude"] says.
@@ -63,10 +69,22 @@ def _remember(sender: type[Model], instance: Model, **_: Any) -> None:
     instance.__dict__[BEFORE] = shape.names, _values(instance, shape)
 
 
-def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw: bool = False, **_: Any) -> None:
+def _saved(
+    sender: type[Model],
+    instance: Model,
+    created: bool,
+    using: str,
+    update_fields: frozenset[str] | None = None,
+    raw: bool = False,
+    **_: Any,
+) -> None:
     shape = _shape(type(instance))
+    if UNSETTLED in instance.__dict__:
+        _settle(instance)
     kept, now = instance.__dict__.get(BEFORE, NOTHING), _values(instance, shape)
     before = kept[1] if kept[0] is shape.names else _before(instance, shape)
+    if update_fields is not None:
+        now = _written(instance, update_fields, before, now)
     changes = {}
     for name, old, value in zip(shape.names, before, now, strict=True):
         if value is UNREAD or (old is value and not created):
@@ -77,8 +95,40 @@ def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw:
             changes[name] = [old, value]
     if created or changes:
         _record(instance, shape, "created" if created else "changed", using, changes)
-    # Not before: what could not be recorded is not made where the caller has a transaction.
+        # Not before: what could not be recorded is not made where the caller has a transaction.
+        connection = transaction.get_connection(using)
+        if connection.in_atomic_block:
+            _unsettle(instance, kept, connection)
     instance.__dict__[BEFORE] = shape.names, now
+
+
+def _written(
+    instance: Model, update_fields: frozenset[str], before: tuple[Any, ...], now: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """What the columns are after a save of these fields alone, which may be given by either of their names."""
+    return tuple(
+        value if field.name in update_fields or field.attname in update_fields else old
+        for field, old, value in zip(instance._meta.concrete_fields, before, now, strict=True)
+    )
+
+
+def _settle(instance: Model) -> None:
+    """Put back what stood before the saves that were rolled back: the next is compared with what is in the database."""
+    known = instance.__dict__
+    unsettled = known.pop(UNSETTLED)
+    while unsettled and not unsettled[-1][0]:
+        known[BEFORE] = unsettled[-1][1]
+        unsettled = unsettled[:-1]
+    # What is under a save that is committed can not be rolled back any more.
+    if unsettled and isinstance(unsettled[-1][0], Saved) and not unsettled[-1][0].is_committed:
+        known[UNSETTLED] = unsettled
+
+
+def _unsettle(instance: Model, kept: Read, connection: BaseDatabaseWrapper) -> None:
+    """Keep what stood before a save in a transaction, but where it can only be rolled back together with the last."""
+    unsettled = instance.__dict__.get(UNSETTLED, ())
+    if not unsettled or not unsettled[-1][0].is_beside(connection):
+        instance.__dict__[UNSETTLED] = (*unsettled, (Saved(connection), kept))
 
 
 def _deleted(sender: type[Model], instance: Model, using: str, **_: Any) -> None:
@@ -139,6 +189,55 @@ def _record(instance: Model, shape: "Shape", what: str, using: str, changes: dic
         },
         using=using,
     )
+
+
+class Saved:
+    """Is true while a save in a transaction holds: it waits for the commit, or is committed.
+
+    It stands among what Django calls at the commit, in `run_on_commit`. A rollback, also one to a savepoint, takes all
+    away from there that came since, so that what stays keeps its place, and nothing needs to be searched.
+
+    It is behind the event: where what is called before it raises, the event is lost or with the caller, and the next
+    save tells the change again. So does a save in a function that is called at the commit before it: twice is better
+    than never.
+    """
+
+    __slots__ = ("_connection", "_place")
+
+    def __init__(self, connection: BaseDatabaseWrapper):
+        self._connection: BaseDatabaseWrapper | None = connection
+        self._place = len(connection.run_on_commit)
+        connection.on_commit(self)
+
+    def __call__(self) -> None:
+        # An instance that lives on keeps no connection.
+        self._connection = None
+
+    def __bool__(self) -> bool:
+        return self.is_committed or self._waits()
+
+    @property
+    def is_committed(self) -> bool:
+        return self._connection is None
+
+    def is_beside(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether what is saved now is in the same savepoints as this, which waits for the commit."""
+        if connection is not self._connection or not self._waits():
+            return False
+        savepoints: set[str] = connection.run_on_commit[self._place][0]
+        return savepoints == set(connection.savepoint_ids)
+
+    def _waits(self) -> bool:
+        actions = self._connection.run_on_commit if self._connection else ()
+        return self._place < len(actions) and actions[self._place][1] is self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Saved":
+        # What becomes of the save is the same for a copy of the instance.
+        return self
+
+    def __reduce__(self) -> tuple[type[bool], tuple[bool]]:
+        # Another process can not know what becomes of it, and may have a client that does not know this class.
+        return bool, (bool(self),)
 
 
 class Shape(NamedTuple):
