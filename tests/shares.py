@@ -99,14 +99,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     most = share(pyfuncitem.originalname, is_fast=is_fast)
     took = meter.took_s(most)
     if took > most and pyfuncitem.get_closest_marker("long") is None and not is_crowded():
-        over = took / most / slowness()
-        mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
-        says = f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it"
-        if over > SPREAD:
-            pytest.fail(says)
-        if over > 1:
-            pyfuncitem.warn(pytest.PytestWarning(says))
+        judge(took, most, took / most / slowness(), pyfuncitem.warn)
     return result
+
+
+def judge(took: float, most: float, over: float, warn: Callable[[Warning], None]) -> None:
+    """Say of a test that took so many seconds, `over` times its share, that it took too many; fail it from SPREAD."""
+    mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
+    says = f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it"
+    if over > SPREAD:
+        pytest.fail(says)
+    if over > 1:
+        warn(UserWarning(says))
 
 
 def _used_s(is_in_browser: bool) -> float:
