@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from audit import metrics, visibility
+from audit.errors import Conflict
 from audit.formats import canonical, times
 from audit.formats import event as event_format
 from audit.formats.event import Accepted, another_id
@@ -23,9 +24,14 @@ from dlq.message import Message
 def store_under_new_id(message: Message, event: Accepted, *, timeout_s: float) -> UUID:
     """Store the event under another id, and with it the record that says so; return the id. Raises as `store` does."""
     renamed = _renamed(event)
-    states = store_promised(
-        [renamed, _act(event, renamed, message.parked_at)], timeout_s=timeout_s, parked_at=[message.parked_at, None]
-    )
+    both = [renamed, _act(event, renamed, message.parked_at)]
+    try:
+        states = store_promised(both, timeout_s=timeout_s, parked_at=[message.parked_at, None])
+    except Conflict:
+        # It was kept with the time of another message of the same event: of a file, of a park that was not answered.
+        if kept_as(event.id, event.digest) is None:
+            raise
+        states = store_promised([renamed], timeout_s=timeout_s, parked_at=[message.parked_at])
     if states[0] == "stored":
         metrics.conflicts.inc()
     return renamed.id

@@ -1,5 +1,6 @@
 """What was parked in an outage: each is stored once, and what cannot be stored holds up nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ def test_a_drain_that_is_killed_before_it_takes_out_a_renamed_event_stores_it_on
     for _ in range(3):  # each stores, and none takes it out
         assert [outcome.verdict for outcome in drain.store_parked([message])] == ["stored"]
     drain.drain()
+    kept_under_new_id(document)
+    assert Record.objects.filter(correlation_id=document["correlation_id"]).count() == 3
+
+
+def test_a_renamed_event_that_comes_again_as_another_message_is_the_same(writer: Sender) -> None:
+    document = with_id()
+    writer.post(document)
+    park(document | {"severity": "high"}, writer=writer.name)
+    message = dlq.stream.default().pages.find(document["event_id"])
+    assert message is not None
+    drain.drain()
+    later = replace(message, id=f"{int(message.id.partition('-')[0]) + 5000}-0")
+    assert later.parked_at != message.parked_at
+    assert [outcome.verdict for outcome in drain.store_parked([later])] == ["stored"]
     kept_under_new_id(document)
     assert Record.objects.filter(correlation_id=document["correlation_id"]).count() == 3
 
