@@ -10,6 +10,10 @@ from typing import Any, Literal, TypedDict
 
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
+# The latest moment that is told: a day before the last there is, so that every time zone can show it.
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+# Beyond so many attempts a count is damaged: Redis could not count on.
+MOST_ATTEMPTS = 10**9
 _MICROSECOND = timedelta(microseconds=1)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
 # Between a key that other content in the queue has, and the digest that tells this document from it.
@@ -140,7 +144,9 @@ def stream_order(message_id: str) -> tuple[int, int]:
 
 
 def moment(milliseconds: float) -> datetime:
-    """Return the point in time of these milliseconds since 1970."""
+    """Return the point in time of these milliseconds since 1970; the nearest that can be told, for damaged ones."""
+    if not 0 <= milliseconds < _LATEST_MS:
+        return EPOCH if milliseconds < 0 else LATEST
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -174,7 +180,7 @@ def read(
     now: int,
 ) -> Message:
     """Make a message of what Redis holds of it, read at `now` (ms); what is missing or damaged is left empty."""
-    attempts, errors = history
+    attempts, errors = history_of(history)
     return Message(
         id=message_id,
         key=fields.get(b"key", b"").decode(errors="replace"),
@@ -188,9 +194,9 @@ def read(
         beside=fields.get(b"beside", b""),
         trace=fields.get(b"trace", b""),
         state=state,
-        attempts=int(attempts or 0),
+        attempts=attempts,
         next_try=moment(score) if score is not None and state != "dead" else None,
-        errors=json.loads(errors) if errors else [],
+        errors=errors,
         seen_at=moment(now),
     )
 
@@ -206,4 +212,61 @@ def _label(received_at: datetime, source: str) -> str:
 
 def from_microseconds(text: bytes) -> datetime:
     """Return the moment that `microseconds` wrote; 1970 where the text is damaged."""
-    return EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else EPOCH
+    return readable_moment(text) or EPOCH
+
+
+def readable_moment(text: bytes) -> datetime | None:
+    """Return the moment that `microseconds` wrote; None where the text is damaged."""
+    try:
+        at = EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else None
+    except (OverflowError, ValueError):  # more than there are moments, or more digits than Python reads
+        return None
+    return at if at is not None and at < LATEST else None
+
+
+def history_of(history: Sequence[bytes | None]) -> tuple[int, list[Attempt]]:
+    """Return attempts and errors; 0 and none where they are damaged (`damaged_history`)."""
+    attempts, errors = history
+    return _attempts_of(attempts) or 0, _errors_of(errors) or []
+
+
+def damaged_history(history: Sequence[bytes | None]) -> list[str]:
+    """Return which parts of a history cannot be read."""
+    attempts, errors = history
+    damaged = {"attempts": _attempts_of(attempts) is None, "errors": _errors_of(errors) is None}
+    return [name for name, is_damaged in damaged.items() if is_damaged]
+
+
+def are_attempts(errors: object) -> bool:
+    """Whether this is a list of failures, as a history has it."""
+    return isinstance(errors, list) and all(
+        isinstance(error, dict) and error.keys() == Attempt.__annotations__.keys() and all(map(is_text, error.values()))
+        for error in errors
+    )
+
+
+def is_text(value: object) -> bool:
+    """Whether this is text that can be written: half a pair of surrogates cannot."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _attempts_of(text: bytes | None) -> int | None:
+    if not text:
+        return 0 if text is None else None
+    # Redis counts on from a number as it writes them itself, and from no other.
+    is_count = text.isdigit() and len(text) < len(str(MOST_ATTEMPTS)) and text == b"%d" % int(text)
+    return int(text) if is_count else None
+
+
+def _errors_of(text: bytes | None) -> list[Attempt] | None:
+    try:
+        errors: Any = json.loads(text) if text is not None else []
+    except (ValueError, RecursionError):
+        return None
+    return errors if are_attempts(errors) else None
+
+
+_LATEST_MS = microseconds(LATEST) // 1000

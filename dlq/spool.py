@@ -32,7 +32,7 @@ from django.conf import settings
 from dlq import metrics, policy
 from dlq.authenticity import sign
 from dlq.errors import Refused
-from dlq.message import Attempt, Document, Message, from_microseconds, microseconds
+from dlq.message import MOST_ATTEMPTS, Document, Message, are_attempts, is_text, microseconds, readable_moment
 from dlq.scripts import refusing
 from dlq.stream import Stream
 
@@ -69,7 +69,7 @@ class Reader:
         try:
             row = json.loads(line)
             message = _message(row, number)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             self.damage.append(f"line {number} cannot be read ({type(error).__name__})")
             return
         if row.get("previous") != last:
@@ -289,22 +289,37 @@ def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message(row: dict[str, Any], number: int) -> Message:
-    errors: list[Attempt] = row.get("errors", [])
+    if (received_at := readable_moment(str(row["received_at"]).encode())) is None:
+        raise ValueError("received_at is no time")
+    if not are_attempts(errors := row.get("errors", [])):
+        raise ValueError("errors is no list of failures")
     return Message(
-        id=f"{int(row['at'])}-{number}",
-        key=row["key"],
+        id=f"{_number(row['at'], most=2**64)}-{number}",
+        key=_text(row["key"]),
         digest=bytes.fromhex(row["digest"]),
         body=base64.b64decode(row["body"], validate=True),
-        source=row["source"],
-        kind=row["kind"],
-        received_at=from_microseconds(str(row["received_at"]).encode()),
-        reason=row["reason"],
+        source=_text(row["source"]),
+        kind=_text(row["kind"]),
+        received_at=received_at,
+        reason=_text(row["reason"]),
         mac=bytes.fromhex(row.get("mac", "")),
         beside=base64.b64decode(row.get("beside", ""), validate=True),
         trace=str(row.get("trace", "")).encode(),
-        attempts=int(row.get("attempts", 0)),
+        attempts=_number(row.get("attempts", 0), most=MOST_ATTEMPTS),
         errors=errors,
     )
+
+
+def _text(value: Any) -> str:
+    if not is_text(value):
+        raise TypeError("is no text")
+    return str(value)
+
+
+def _number(value: Any, *, most: int) -> int:
+    if type(value) is not int or not 0 <= value < most:
+        raise ValueError("is no such number")
+    return value
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,18 @@ from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.inbox import Inbox
 from dlq.kept import Kept
-from dlq.message import Document, Message, State, is_stream_id, microseconds, moment, read, stream_order
+from dlq.message import (
+    Document,
+    Message,
+    State,
+    damaged_history,
+    is_stream_id,
+    microseconds,
+    moment,
+    read,
+    readable_moment,
+    stream_order,
+)
 from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
 from dlq.stats import ParkResult, WayOut
@@ -108,7 +119,7 @@ class Stream(Connection):
         person keeps drains from the queue.
         """
         lease = self._lease(limit)
-        histories = dict(zip(lease.ids, self.pages.histories(lease.ids), strict=True)) if lease.have_history else {}
+        histories = self._histories(lease)
         messages, seen, later, size = list[Message](), set[str](), list[str](), 0
         for message_id, fields in self.pages.entries_of(lease.ids):
             if size > CLAIM_BYTES:
@@ -119,6 +130,8 @@ class Stream(Connection):
             message = read(message_id, fields, "leased", lease.end, histories.get(message_id, NO_HISTORY), lease.now)
             if missing := [name.decode() for name in FIELDS if name not in fields]:
                 self.fail(message, "Unparsable", f"the stream entry lacks {', '.join(missing)}", dead=True)
+            elif readable_moment(fields[b"received_at"]) is None:
+                self.fail(message, "Unparsable", "received_at of the stream entry is no time", dead=True)
             else:
                 messages.append(message)
         self._give_back(lease, later)
@@ -170,6 +183,18 @@ class Stream(Connection):
         # What is no id was put into the index by somebody else: it keeps no message back.
         sound = [text for text in (raw_id.decode(errors="replace") for raw_id in ids) if is_stream_id(text)]
         return _Lease(sound, now, end, bool(have_history))
+
+    def _histories(self, lease: _Lease) -> dict[str, list[bytes | None]]:
+        """Return the histories of what was leased. What cannot be read is taken out: nothing could be added to it."""
+        if not lease.have_history:
+            return {}
+        histories = dict(zip(lease.ids, self.pages.histories(lease.ids), strict=True))
+        for message_id, history in histories.items():
+            if damaged := damaged_history(history):
+                log.error("dlq_history_damaged", message_id=message_id, damaged=damaged)
+                with refusing():
+                    self.redis.hdel(self.keys.history(message_id), *damaged)
+        return histories
 
     def _give_back(self, lease: _Lease, ids: Sequence[str]) -> None:
         """Have messages due as before they were leased: since they were parked, before what was parked after them."""

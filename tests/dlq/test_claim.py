@@ -1,12 +1,15 @@
 """A claim reads what it leased, gives back what it has no room for, and overrides nobody who acts meanwhile."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from dlq.authenticity import FORGED, is_authentic
+from dlq.drain import Outcome, drain
+from dlq.message import EPOCH, LATEST, Message
 from dlq.pages import Entry
 from dlq.stream import Stream
 from tests.dlq.conftest import a_document, parked, reloaded
@@ -115,3 +118,93 @@ def test_what_is_no_id_in_the_index_keeps_no_message_back(stream: Stream) -> Non
     (message,) = parked(stream)
     stream.redis.zadd(stream.keys.due, {"no id": 0, b"\xff": 0})
     assert [claimed.id for claimed in stream.claim(9)] == [message.id]
+
+
+def changed(stream: Stream, message: Message, **fields: bytes) -> str:
+    """Put an entry with other fields into the queue, as who can write to Redis would; return its id."""
+    ((_, entry),) = stream.redis.xrange(stream.keys.stream, message.id, message.id)
+    message_id: bytes = stream.redis.xadd(stream.keys.stream, {**entry, **{n.encode(): v for n, v in fields.items()}})
+    stream.redis.zadd(stream.keys.due, {message_id: 0})
+    return message_id.decode()
+
+
+def drained(stream: Stream) -> list[str]:
+    """Drain once, and return what was stored: all that is authentic."""
+    stored: list[str] = []
+
+    def store(messages: Sequence[Message]) -> list[Outcome]:
+        sound = [is_authentic(message) for message in messages]
+        stored.extend(message.id for message, is_sound in zip(messages, sound, strict=True) if is_sound)
+        return [Outcome("stored") if is_sound else Outcome("dead", FORGED, "no signature") for is_sound in sound]
+
+    drain(store, probe=lambda: True, stream=stream)
+    return stored
+
+
+@pytest.mark.parametrize("received_at", [b"9999999999999999999", b"9" * 5000, b"253402300800000000", b"x", b"-1", b""])
+def test_an_entry_of_no_time_is_dead_at_once_and_keeps_no_other_back(
+    stream: Stream, received_at: bytes, settings: Any
+) -> None:
+    settings.DLQ_UNSIGNED_UNTIL = LATEST  # not even then is it taken for one of 1970
+    (sound,) = parked(stream)
+    message_id = changed(stream, sound, received_at=received_at, mac=b"")
+    assert drained(stream) == [sound.id]
+    dead = reloaded(stream, message_id)
+    assert (dead.state, dead.received_at, dead.last_error_class) == ("dead", EPOCH, "Unparsable")
+    assert 0 <= stream.pages.oldest_age() < 60
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+HISTORIES = [
+    *({"attempts": text} for text in (b"x", b"", b"9999999999999999999", b"9" * 5000, b"-1", b"007")),
+    *({"errors": text} for text in (b"x", b"", b"5", b"{}", b"[5]", b'[{"at":1}]', b"\xff", DEEP)),
+    {"errors": rb'[{"at":"","kind":"\ud800","error":""}]'},
+    {"attempts": b"x", "errors": b"x"},
+]
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: str(history)[:40])
+def test_a_history_that_cannot_be_read_changes_no_verdict(stream: Stream, history: dict[str, bytes]) -> None:
+    sound, damaged = parked(stream, 2)
+    forged_id = changed(stream, damaged, mac=b"f" * 32)
+    for message_id in (damaged.id, forged_id):
+        stream.redis.hset(stream.keys.history(message_id), mapping=history)
+        read = reloaded(stream, message_id)
+        assert (read.attempts, read.errors, read.last_error) == (0, [], "")
+    with capture_logs() as logs:
+        assert drained(stream) == [sound.id, damaged.id]
+    assert [line["damaged"] for line in logs if line["event"] == "dlq_history_damaged"] == [[*history]] * 2
+    forged = reloaded(stream, forged_id)
+    assert (forged.state, forged.attempts, forged.last_error_class) == ("dead", 1, FORGED)
+
+
+@pytest.mark.parametrize("score", [float("inf"), 1e300, 1e17, 253402300800000.0])
+@pytest.mark.parametrize("index", ["due", "leased", "dead"])
+def test_a_score_beyond_all_time_keeps_no_other_back(stream: Stream, index: str, score: float) -> None:
+    sound, other = parked(stream, 2)
+    forged_id = changed(stream, other, mac=b"f" * 32)
+    stream.redis.zrem(stream.keys.due, forged_id)
+    stream.redis.zadd(getattr(stream.keys, index), {forged_id: score})
+    forged = reloaded(stream, forged_id)
+    assert forged.next_try == (None if index == "dead" else LATEST)
+    assert drained(stream) == [sound.id, other.id]
+    assert stream.retry_now([forged_id]) == 1
+    assert drained(stream) == []
+    assert reloaded(stream, forged_id).state == "dead"
+
+
+def test_a_score_before_1970_is_of_1970(stream: Stream) -> None:
+    (message,) = parked(stream)
+    stream.redis.zadd(stream.keys.due, {message.id: float("-inf")})
+    assert reloaded(stream, message.id).next_try == EPOCH
+    assert drained(stream) == [message.id]
+
+
+def test_an_entry_parked_beyond_all_time_is_read(stream: Stream) -> None:
+    (sound,) = parked(stream)
+    last = f"{2**64 - 1}-1"
+    stream.redis.xadd(stream.keys.stream, {"key": "k"}, id=last)
+    stream.redis.zadd(stream.keys.due, {last: 0})
+    assert reloaded(stream, last).parked_at == LATEST
+    assert drained(stream) == [sound.id]
+    assert reloaded(stream, last).state == "dead"

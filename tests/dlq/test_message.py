@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dlq.message import from_microseconds, is_stream_id, microseconds
+from dlq.message import EPOCH, from_microseconds, is_stream_id, label_of, microseconds
 from dlq.stream import Stream
 from tests.dlq.conftest import parked
 
@@ -28,3 +28,9 @@ def test_the_id_of_a_parked_message_is_one(stream: Stream) -> None:
 def test_a_time_keeps_its_microseconds() -> None:
     at = datetime(2026, 11, 26, 1, 2, 3, 999_999, tzinfo=UTC)
     assert from_microseconds(str(microseconds(at)).encode()) == at
+
+
+@pytest.mark.parametrize("text", [b"", b"x", b"-1", b"9999999999999999999", b"9" * 5000])
+def test_a_time_that_cannot_be_read_is_1970(text: bytes) -> None:
+    assert from_microseconds(text) == EPOCH
+    assert label_of({b"received_at": text, b"source": b"shop"}) == "0|shop"

@@ -108,6 +108,38 @@ def test_what_cannot_be_read_is_left_for_a_person_and_the_rest_is_brought(folder
     assert reader.damage[1].startswith("line 3 cannot be read")
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
+UNREADABLE = {
+    "a time beyond all": (b"received_at", b"9999999999999999999"),
+    "a time of too many digits": (b"received_at", b"9" * 4000),
+    "an endless time of parking": (b"at", b"Infinity"),
+    "a time of parking before 1970": (b"at", b"-1"),
+    "nested too deeply": (b"beside", DEEP),
+    "a key that is a number": (b"key", b"1"),
+    "a key that cannot be written": (b"key", rb'"\ud800"'),
+    "a source that is a list": (b"source", b"[]"),
+    "a kind that is nothing": (b"kind", b"null"),
+    "a reason that is a number": (b"reason", b"1"),
+    "endless attempts": (b"attempts", b"Infinity"),
+    "errors that are no list": (b"errors", b"1"),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_line_with_a_part_that_cannot_be_read_keeps_no_other_back(folder: Path, field: bytes, value: bytes) -> None:
+    spool.append([a_document("a")], reason="down")
+    (path,) = names(folder, "spool")
+    sound = path.read_bytes()
+    # The last of two fields with one name is what JSON gives.
+    path.write_bytes(sound[:-2] + b',"' + field + b'":' + value + b"}\n")
+    path.rename(folder / "0.closed")
+    (folder / "1.closed").write_bytes(sound)
+    store = DocumentStore()
+    assert spool.empty(store, answers=always) == 1
+    assert store.keys == ["a"] and store.messages[0].age < 3600
+    assert [path.name for path in folder.iterdir()] == ["0.damaged"]
+
+
 def test_a_line_that_was_torn_by_a_crash_was_never_acknowledged(folder: Path) -> None:
     spool.append([a_document("a")], reason="down")
     (path,) = names(folder, "spool")
