@@ -79,12 +79,28 @@ def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:
         payload = canonical.loads(entry.payload)
         if not isinstance(payload, dict) or "event" not in payload:
             raise Invalid({"": "the payload has no event"})
-        return _accepted(payload["event"], signed.writer, now)
+        return _identified(payload["event"], signed.writer, now)
     except Invalid as invalid:
         faults = "; ".join(f"{field}: {message}" for field, message in invalid.errors.items())
         return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {faults}")
     except canonical.NotCanonical as error:
         return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {error}")
+
+
+def _identified(document: Any, writer: str, now: datetime | None) -> Accepted:
+    """Accept an event that has an id of its writer, as the contract says. Raises `Invalid`, with all that is wrong.
+
+    One that POST would give an id would get another each time it is read, and be stored as often.
+    """
+    has_id = not isinstance(document, dict) or document.get("event_id") is not None
+    missing = {} if has_id else {"event_id": "this field is required"}
+    try:
+        accepted = _accepted(document, writer, now)
+    except Invalid as invalid:
+        raise Invalid(missing | invalid.errors) from None
+    if missing:
+        raise Invalid(missing)
+    return accepted
 
 
 def _accepted(document: Any, writer: str, now: datetime | None) -> Accepted:

@@ -15,6 +15,7 @@ from audit.models import Record, WriterKey
 from audit.queue import actions, client_entries, drain
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
+from dlq.drain import Outcome
 from dlq.inbox import KIND
 from dlq.message import Message, digest_of
 from dlq.stream import Stream
@@ -58,6 +59,25 @@ def test_it_becomes_a_record_of_whoever_signed_it_once(queue: Stream, writer: Se
     assert record.writer == writer.name and record.actor_id == writer.name and record.parked_at is not None
     answer = writer.post(event)
     assert answer.status_code == 200 and answer.json()["digest"] == record.digest.hex()
+
+
+def test_without_an_id_it_is_one_dead_message_however_often_it_is_read(queue: Stream, writer: Sender) -> None:
+    for without in ({}, {"event_id": None}):
+        event = an_event(**without)
+        raw = pushed(queue, Signer(writer.key).entry(json.dumps(event).encode()))
+        for _ in range(2):  # as a drainer that is killed in between, and the one after it, or two at once
+            drain._bring_home([client_entries._message(raw, queue.now_ms(), 0)])
+        message = dead(queue, raw)
+        assert message.last_error_class == "Invalid" and "event_id: this field is required" in message.last_error
+        assert queue.totals.depth() == 1 and message.source == writer.name
+        assert not Record.objects.filter(correlation_id=event["correlation_id"]).exists()
+        queue.acknowledge([message], "discarded")
+
+
+def test_without_an_id_it_is_told_of_its_other_faults_too(queue: Stream, writer: Sender) -> None:
+    taken = client_entries.read(Signer(writer.key).sign(b'{"event":{"event_type":"A"}}'))
+    assert isinstance(taken, Outcome) and taken.kind == "Invalid"
+    assert "event_id: this field is required" in taken.error and "version: this field is required" in taken.error
 
 
 def test_it_counts_to_the_quotas_of_its_writer_and_is_taken_over_them(queue: Stream) -> None:
