@@ -28,14 +28,16 @@ NOBODY = "?"
 HASH_DIGITS = 16
 
 
-def move(bring: Callable[[list[Message]], None]) -> int:
-    """Hand everything in the inbox to `bring`, the oldest first, then remove it; return how many.
+def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool]) -> int:
+    """Hand what is in the inbox to `bring`, the oldest first, then remove it; return how many.
+
+    In portions of a few MiB, until it is empty or `is_over` between two: entries may come as fast as they are moved.
 
     Where PostgreSQL is needed to say whose an entry is, and does not answer, it waits in the inbox with all after it.
     A crash in between brings them twice, which is harmless. Raises what `bring` raises, and `Refused`.
     """
     queue, count = dlq.stream.for_drain(), 0
-    while entries := queue.inbox.first(settings.DLQ_BATCH):
+    while not is_over() and (entries := queue.inbox.first(settings.DLQ_BATCH, most_bytes=dlq.stream.CLAIM_BYTES)):
         messages: list[Message] = []
         try:
             for place, raw in enumerate(entries):
