@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlq.pages import READ_BYTES, READ_FIRST, READ_MOST
 from dlq.scripts import Connection, refusing
 
 CONTRACT: dict[str, Any] = json.loads(Path(__file__).with_name("contract.json").read_text(encoding="utf-8"))
@@ -64,10 +65,31 @@ class Inbox:
         with refusing():
             return int(self._connection.redis.llen(self._connection.keys.inbox))
 
-    def first(self, limit: int) -> list[bytes]:
-        """Return the oldest entries; they stay."""
+    def first(self, limit: int, *, most_bytes: int) -> list[bytes]:
+        """Return the oldest entries, at least one and no more than weigh so much together; they stay.
+
+        How large they are is known only when they are read: they are read in portions, by what those before weigh.
+        Where another drainer takes some in between, `take` finds that these are not the first.
+        """
+        entries, size, count = list[bytes](), 0, READ_FIRST
+        while len(entries) < limit and size < most_bytes:
+            count = min(count, limit - len(entries))
+            portion = self._range(len(entries), count)
+            for raw in portion:
+                size += len(raw)
+                if entries and size > most_bytes:
+                    return entries
+                entries.append(raw)
+            if len(portion) < count:
+                break
+            mean = sum(map(len, portion)) // count
+            count = max(1, min(2 * count, READ_MOST, READ_BYTES // max(mean, 1)))
+        return entries
+
+    def _range(self, start: int, count: int) -> list[bytes]:
+        key = self._connection.keys.inbox
         with refusing():
-            return [bytes(raw) for raw in self._connection.redis.lrange(self._connection.keys.inbox, 0, limit - 1)]
+            return [bytes(raw) for raw in self._connection.redis.lrange(key, start, start + count - 1)]
 
     def take(self, entries: Sequence[bytes]) -> bool:
         """Remove entries that are kept elsewhere now; False where another drainer was first."""

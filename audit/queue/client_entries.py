@@ -28,14 +28,16 @@ NOBODY = "?"
 HASH_DIGITS = 16
 
 
-def move(bring: Callable[[list[Message]], None]) -> int:
-    """Hand everything in the inbox to `bring`, the oldest first, then remove it; return how many.
+def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool]) -> int:
+    """Hand what is in the inbox to `bring`, the oldest first, then remove it; return how many.
+
+    In portions of a few MiB, until it is empty or `is_over` between two: entries may come as fast as they are moved.
 
     Where PostgreSQL is needed to say whose an entry is, and does not answer, it waits in the inbox with all after it.
     A crash in between brings them twice, which is harmless. Raises what `bring` raises, and `Refused`.
     """
     queue, count = dlq.stream.for_drain(), 0
-    while entries := queue.inbox.first(settings.DLQ_BATCH):
+    while not is_over() and (entries := queue.inbox.first(settings.DLQ_BATCH, most_bytes=dlq.stream.CLAIM_BYTES)):
         messages: list[Message] = []
         try:
             for place, raw in enumerate(entries):
@@ -79,12 +81,28 @@ def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:
         payload = canonical.loads(entry.payload)
         if not isinstance(payload, dict) or "event" not in payload:
             raise Invalid({"": "the payload has no event"})
-        return _accepted(payload["event"], signed.writer, now)
+        return _identified(payload["event"], signed.writer, now)
     except Invalid as invalid:
         faults = "; ".join(f"{field}: {message}" for field, message in invalid.errors.items())
         return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {faults}")
     except canonical.NotCanonical as error:
         return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {error}")
+
+
+def _identified(document: Any, writer: str, now: datetime | None) -> Accepted:
+    """Accept an event that has an id of its writer, as the contract says. Raises `Invalid`, with all that is wrong.
+
+    One that POST would give an id would get another each time it is read, and be stored as often.
+    """
+    has_id = not isinstance(document, dict) or document.get("event_id") is not None
+    missing = {} if has_id else {"event_id": "this field is required"}
+    try:
+        accepted = _accepted(document, writer, now)
+    except Invalid as invalid:
+        raise Invalid(missing | invalid.errors) from None
+    if missing:
+        raise Invalid(missing)
+    return accepted
 
 
 def _accepted(document: Any, writer: str, now: datetime | None) -> Accepted:

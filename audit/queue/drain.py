@@ -49,6 +49,9 @@ log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
 NOTED_EVERY_S = 2.0
+# The inbox has so much of a drain's time, and never more seconds: the queue, and the watch, are not to wait for it.
+INBOX_SHARE = 0.5
+INBOX_S = 10.0
 AT_HOME = ("stored", "duplicate")
 
 
@@ -61,7 +64,7 @@ def drain(
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
     empty_spool()
-    empty_inbox()
+    empty_inbox(INBOX_S if seconds is None else min(INBOX_S, INBOX_SHARE * seconds), stop)
     start = restored.settle(dlq.stream.for_drain()) if is_up() else None
     noted, ahead = _Noted(start, progress), _ReadAhead()
     try:
@@ -138,10 +141,18 @@ def empty_spool() -> int:
     return 0
 
 
-def empty_inbox() -> int:
-    """Bring what writers parked by themselves to PostgreSQL, else to the queue; return how many."""
+def empty_inbox(seconds: float = INBOX_S, stop: threading.Event | None = None) -> int:
+    """Bring what writers parked by themselves to PostgreSQL, else to the queue; return how many.
+
+    What is left when the seconds are over, or `stop` is set, is the next drain's.
+    """
+    ends_at = time.monotonic() + seconds
+
+    def is_over() -> bool:
+        return bool(stop and stop.is_set()) or time.monotonic() >= ends_at
+
     try:
-        return 0 if _paused() else client_entries.move(_bring_home)
+        return 0 if _paused() else client_entries.move(_bring_home, is_over=is_over)
     except (DatabaseDown, dlq.errors.Refused) as error:
         log.warning("inbox_waits", error=str(error))
     except Exception:

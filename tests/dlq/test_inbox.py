@@ -69,7 +69,32 @@ def test_what_no_version_describes_is_no_entry(raw: bytes) -> None:
 
 def test_of_two_drainers_one_takes_an_entry(stream: Stream) -> None:
     stream.redis.rpush(stream.keys.inbox, b"first", b"second")
-    first = stream.inbox.first(1)
+    first = stream.inbox.first(1, most_bytes=2**20)
     assert stream.inbox.take(first)
     assert not stream.inbox.take(first)
-    assert stream.inbox.first(9) == [b"second"] and stream.inbox.depth() == 1
+    assert stream.inbox.first(9, most_bytes=2**20) == [b"second"] and stream.inbox.depth() == 1
+
+
+def test_the_oldest_are_read_as_far_as_they_are_few_and_small(stream: Stream) -> None:
+    entries = [b"%d" % number * 100 for number in range(10, 60)]
+    stream.redis.rpush(stream.keys.inbox, *entries)
+    assert stream.inbox.first(50, most_bytes=2**20) == entries
+    assert stream.inbox.first(30, most_bytes=2**20) == entries[:30]
+    assert stream.inbox.first(50, most_bytes=199 + 40 * 200) == entries[:40]
+    assert stream.inbox.first(50, most_bytes=1) == entries[:1], "one is always read, or it would keep all others back"
+
+
+def test_what_is_read_at_once_follows_from_the_weight_of_those_before(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.redis.rpush(stream.keys.inbox, *[b"x" * 2**18] * 40)
+    asked: list[int] = []
+    lrange = stream.redis.lrange
+
+    def spied(key: str, first: int, last: int) -> Any:
+        asked.append(last - first + 1)
+        return lrange(key, first, last)
+
+    monkeypatch.setattr(stream.redis, "lrange", spied)
+    assert len(stream.inbox.first(40, most_bytes=2**22)) == 16
+    assert asked == [8, 4, 4]

@@ -3,7 +3,9 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from audit.models import Record, WriterKey
 from audit.queue import actions, client_entries, drain
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
+from dlq.drain import Outcome
 from dlq.inbox import KIND
 from dlq.message import Message, digest_of
 from dlq.stream import Stream
@@ -52,12 +55,31 @@ def pushed(queue: Stream, raw: bytes) -> bytes:
 
 def test_it_becomes_a_record_of_whoever_signed_it_once(queue: Stream, writer: Sender) -> None:
     event = park(queue, writer.key)
-    queue.redis.rpush(queue.keys.inbox, queue.inbox.first(1)[0])
+    queue.redis.rpush(queue.keys.inbox, queue.inbox.first(1, most_bytes=2**22)[0])
     assert drain.empty_inbox() == 2 and queue.inbox.depth() == 0
     record = Record.objects.get(id=event["event_id"])
     assert record.writer == writer.name and record.actor_id == writer.name and record.parked_at is not None
     answer = writer.post(event)
     assert answer.status_code == 200 and answer.json()["digest"] == record.digest.hex()
+
+
+def test_without_an_id_it_is_one_dead_message_however_often_it_is_read(queue: Stream, writer: Sender) -> None:
+    for without in ({}, {"event_id": None}):
+        event = an_event(**without)
+        raw = pushed(queue, Signer(writer.key).entry(json.dumps(event).encode()))
+        for _ in range(2):  # as a drainer that is killed in between, and the one after it, or two at once
+            drain._bring_home([client_entries._message(raw, queue.now_ms(), 0)])
+        message = dead(queue, raw)
+        assert message.last_error_class == "Invalid" and "event_id: this field is required" in message.last_error
+        assert queue.totals.depth() == 1 and message.source == writer.name
+        assert not Record.objects.filter(correlation_id=event["correlation_id"]).exists()
+        queue.acknowledge([message], "discarded")
+
+
+def test_without_an_id_it_is_told_of_its_other_faults_too(queue: Stream, writer: Sender) -> None:
+    taken = client_entries.read(Signer(writer.key).sign(b'{"event":{"event_type":"A"}}'))
+    assert isinstance(taken, Outcome) and taken.kind == "Invalid"
+    assert "event_id: this field is required" in taken.error and "version: this field is required" in taken.error
 
 
 def test_it_counts_to_the_quotas_of_its_writer_and_is_taken_over_them(queue: Stream) -> None:
@@ -89,6 +111,58 @@ def test_while_postgresql_is_away_it_is_in_the_queue_and_counts_there(
     drain.drain(seconds=20)
     assert Record.objects.filter(id=event["event_id"]).exists()
     assert queue.inbox.depth() == 0 and not Record.objects.filter(id=unknown["event_id"]).exists()
+
+
+def test_large_entries_are_moved_in_portions_of_few_bytes(queue: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(40):
+        queue.redis.rpush(queue.keys.inbox, b"%d" % number + b"x" * 2**20)
+    small = [pushed(queue, b"small %d" % number) for number in range(100)]
+    parked: list[list[Message]] = []
+    monkeypatch.setattr(drain, "_bring_home", lambda messages: parked.append(list(messages)))
+    assert drain.empty_inbox() == 140 and queue.inbox.depth() == 0
+    assert max(sum(len(message.body) for message in messages) for messages in parked) <= dlq.stream.CLAIM_BYTES
+    assert len(parked) < 20, "and not one by one"
+    assert [message.body for messages in parked for message in messages][40:] == small
+
+
+def one_comes_with_each(queue: Stream, then: Callable[[int], None], stop: threading.Event | None = None) -> list[int]:
+    """Entries that come as fast as they are moved; `then` is called with how many were. Returns the list of those."""
+    pushed(queue, b"entry 0")
+    moved: list[int] = []
+
+    def bring(messages: list[Message]) -> None:
+        moved.append(len(messages))
+        assert len(moved) < 20, "the drain never comes to the queue"
+        pushed(queue, b"entry %d" % len(moved))
+        then(len(moved))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drain, "_bring_home", bring)
+        drain.drain(seconds=20, stop=stop)
+    return moved
+
+
+def test_entries_that_keep_coming_leave_the_queue_its_share_of_the_time(
+    queue: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def four_seconds_pass(count: int) -> None:
+        clock[0] += 4
+
+    assert one_comes_with_each(queue, four_seconds_pass) == [1, 1, 1], "half of 20 seconds are over"
+    assert queue.inbox.depth() == 1, "the next drain goes on with it"
+
+
+def test_a_drain_that_is_to_stop_stops_between_two_portions_of_the_inbox(queue: Stream) -> None:
+    stop = threading.Event()
+
+    def stopped(count: int) -> None:
+        if count == 2:
+            stop.set()
+
+    assert one_comes_with_each(queue, stopped, stop) == [1, 1]
 
 
 def test_what_may_have_to_be_asked_of_postgresql_is_not_read_ahead(queue: Stream) -> None:
