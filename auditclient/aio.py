@@ -21,7 +21,7 @@ class AsyncClient:
 
     def __init__(self, config: Config | None = None, *, metrics: Hook | None = None):
         self.client = Client(config, metrics=metrics)
-        self._threads, self._process = _threads(), os.getpid()
+        self._threads, self._process = _pool(), os.getpid()
 
     async def record(
         self, event: Mapping[str, Any], *, wait_s: float = 0.0, durability: Durability | None = None
@@ -49,9 +49,9 @@ class AsyncClient:
 
     async def _run(self, act: Callable[[], Answer]) -> Answer:
         if self._process != os.getpid():  # the threads stayed with the parent
-            self._threads, self._process = _threads(), os.getpid()
+            self._threads, self._process = _pool(), os.getpid()
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
 
 
-def _threads() -> ThreadPoolExecutor:
+def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="auditclient")

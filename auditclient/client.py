@@ -230,33 +230,41 @@ class Client:
         """Return the number of the event, and which tier has it: the spool, or where that does not take it, another."""
         until = number = None
         appended: Appended | None = None
-        while True:
-            try:
-                if appended is None and self._has_room(len(body)):
-                    appended = writer.append(body, number)
-                if appended is not None:
-                    if durability == "disk":
-                        appended.segment.sync(appended.end)
-                    else:
-                        if self._syncer is None:
-                            self._start_syncer()
-                        self._unsynced.call()
-                    return appended.number, "spooled"
-                fault = f"the spool is full (spool_max_mb is {self.config.spool_max_mb})"
-            except OSError as error:
-                fault = f"the spool cannot be written to ({error.strerror})"
-                log.error("%s: events go past it", fault)
-            until = time.monotonic() + self.config.block_s if until is None else until
-            number = appended.number if appended is not None else number
-            number, state = self._send_past(writer, body, number, until)
-            if number is not None and state:
-                self.counts.add("direct")
-                return number, state
-            if time.monotonic() >= until:
-                self.counts.add("refused")
-                raise NotKept(_not_kept(fault, is_written=appended is not None), msgspec.json.decode(body))
-            self._start()
-            time.sleep(ROOM_PAUSE_S)
+        try:
+            while True:
+                try:
+                    if appended is None and self._has_room(len(body)):
+                        appended = writer.append(body, number)
+                    if appended is not None:
+                        self._sync_or_leave(appended, durability)
+                        return appended.number, "spooled"
+                    fault = f"the spool is full (spool_max_mb is {self.config.spool_max_mb})"
+                except OSError as error:
+                    fault = f"the spool cannot be written to ({error.strerror})"
+                    log.error("%s: events go past it", fault)
+                until = time.monotonic() + self.config.block_s if until is None else until
+                number = appended.number if appended is not None else number
+                number, state = self._send_past(writer, body, number, until)
+                if number is not None and state:
+                    self.counts.add("direct")
+                    return number, state
+                if time.monotonic() >= until:
+                    self.counts.add("refused")
+                    raise NotKept(_not_kept(fault, is_written=appended is not None), msgspec.json.decode(body))
+                self._start()
+                time.sleep(ROOM_PAUSE_S)
+        finally:
+            if number is not None and appended is None:
+                writer.end_past()
+
+    def _sync_or_leave(self, appended: Appended, durability: Durability) -> None:
+        """Have the disk have it now, or within a second. Raises `OSError`."""
+        if durability == "disk":
+            appended.segment.sync(appended.end)
+            return
+        if self._syncer is None:
+            self._start_syncer()
+        self._unsynced.call()
 
     def _send_past(self, writer: Writer, body: bytes, number: int | None, until: float) -> tuple[int | None, str]:
         """Try the tiers elsewhere once; return the event's number, if it has one now, and its state, empty at first.
@@ -297,9 +305,12 @@ class Client:
                     self._is_sending = True
                     self._thread.start()
             except RuntimeError as error:
-                # What was recorded is in the spool; the next event tries again.
-                self._is_sending = False
-                log.error("the audit client's sender cannot start (%s)", error)
+                self._thread, self._is_sending = None, False
+                log.error(
+                    "the audit client's sender cannot start (%s): events wait in the spool, and each that comes tries "
+                    "again; allow this service more threads",
+                    error,
+                )
             except BaseException:
                 self._is_sending = False
                 raise
@@ -314,7 +325,11 @@ class Client:
                     syncer.start()
                     self._syncer = syncer
             except RuntimeError as error:
-                log.error("the audit client's spool is not flushed each second (%s)", error)
+                log.error(
+                    "the audit client's spool is not flushed each second (%s): the next event tries again; allow this "
+                    "service more threads",
+                    error,
+                )
             finally:
                 self._starting_syncer.release()
 

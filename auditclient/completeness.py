@@ -55,7 +55,7 @@ class Numbers:
     def _state(self, sender: Sender) -> None:
         for writer in list(self._writers):
             first = self._named.get(writer.epoch, 0) + 1
-            last = min(writer.delivered, first + MANIFEST_EVENTS_MAX - 1)
+            last = min(writer.out(), first + MANIFEST_EVENTS_MAX - 1)
             if last < first:
                 continue
             until = datetime.now(UTC) + timedelta(microseconds=1)

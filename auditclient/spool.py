@@ -186,18 +186,24 @@ class Writer:
         self.lock = threading.Lock()
         self.epoch = epoch()
         self._end = b',"source_seq":%%d,"source_epoch":"%b"}' % self.epoch.encode()
-        # The last number; how many numbers went past the files; how many events have left the files.
+        # The last number; of those given out how many went into files, and how many past them, to the end of their way.
         self.sequence = 0
+        self.spooled = 0
         self.past = 0
+        # How many events have left the files.
         self.delivered = 0
+        # A number was given out to go past the files, and not all is out since: order says nothing of what is.
+        self._is_mixed = False
         self.is_closed = False
         # All files of this writer, the newest last; only the newest grows.
         self.segments: list[Segment] = []
 
-    @property
-    def spooled(self) -> int:
-        """How many events were written into files."""
-        return self.sequence - self.past
+    def out(self) -> int:
+        """Return a number up to which none is on its way any more: each is elsewhere, or was refused to its caller."""
+        with self.lock:
+            reached = self.delivered + self.past
+            self._is_mixed = self._is_mixed and reached != self.sequence
+            return 0 if self._is_mixed else reached
 
     def append(self, body: bytes, number: int | None = None) -> "Appended":
         """Append an event with the next number, or the one that it was given to go past the files.
@@ -209,21 +215,24 @@ class Writer:
             at = self.sequence + 1 if number is None else number
             numbered = self.numbered(body, at)
             end = segment.append(b"%08x %b\n" % (zlib.crc32(numbered), numbered))
-            if number is None:
-                self.sequence = at
-            else:
-                self.past -= 1
+            self.sequence = max(self.sequence, at)
+            self.spooled += 1
             return Appended(segment, end, at)
 
     def take_number(self) -> int:
-        """Return the next number, for an event that goes past the files. It stays that event's, whatever becomes of it:
+        """Return the next number, for an event that is to go past the files, where they did not take it before.
 
-        a tier that did not answer may have it under that number.
+        It stays that event's: a tier that did not answer may have it under that number.
         """
         with self.lock:
             self.sequence += 1
-            self.past += 1
+            self._is_mixed = True
             return self.sequence
+
+    def end_past(self) -> None:
+        """Note that an event with such a number is elsewhere, or was refused to its caller, and is in no file."""
+        with self.lock:
+            self.past += 1
 
     def numbered(self, body: bytes, number: int) -> bytes:
         """Return the event with its number: the same bytes each time."""

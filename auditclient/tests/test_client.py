@@ -150,6 +150,27 @@ def test_what_went_past_the_spool_says_nothing_of_what_is_in_it(full: Client, mo
     assert full.pending == 1 and full.flush(0.1) == (False, 1)
 
 
+def test_what_went_past_the_spool_is_out_once_all_before_it_is(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sender, "direct", lambda sender, body: "stored")
+    full.record(an_event())
+    (writer,) = full._writers
+    assert (writer.out(), writer.sequence) == (0, 2), "the first is in the spool, and a manifest names numbers in order"
+    writer.delivered = 1
+    assert writer.out() == 2
+    monkeypatch.setattr(full, "_has_room", lambda length: True)
+    full.record(an_event())
+    assert writer.out() == 2
+
+
+def test_an_event_that_nobody_took_keeps_no_number_after_it_back(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sender, "direct", lambda sender, body: "")
+    with pytest.raises(NotKept):
+        full.record(an_event())
+    (writer,) = full._writers
+    writer.delivered = 1
+    assert (writer.out(), writer.sequence, full.pending) == (2, 2, 0)
+
+
 def test_an_event_keeps_the_number_with_which_a_tier_was_asked(full: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
 
@@ -198,10 +219,23 @@ def test_a_system_that_has_no_thread_left_loses_nothing(client: Client, monkeypa
         crowded.setattr(threading.Thread, "start", none_left)
         assert client.record(an_event(), durability="process").state == "spooled"
         assert client._syncer is None
+        assert client.flush(0.0).left == 1
     client.record(an_event(), durability="process")
     assert client._thread is not None and client._thread.is_alive()
     assert client._syncer is not None and client._syncer.is_alive()
     assert len(events_in(client.config.spool_dir)) == 2
+
+
+def test_a_client_closes_where_its_sender_could_never_start(
+    a_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    client = Client(a_config())
+    client.record(an_event())
+    assert client.close(0.0) == (False, 1)
 
 
 def test_threads_share_flushes_and_get_numbers_without_holes(client: Client) -> None:
