@@ -171,7 +171,7 @@ class Gate:
         for member in members:
             member.leaves = True
             with suppress(OSError):
-                member.channel.send(LEAVE + READY)
+                member.channel.send(LEAVE)
 
     def _free_core(self) -> int | None:
         """The core that the fewest workers keep to; None where they go where they like."""

@@ -28,8 +28,8 @@ from auditsite.front.request import Refused, Request
 
 # To the gate: the worker is ready. No network has this name.
 READY = b"\xff" * 16
-# From the gate, each with the name of a network: a connection comes with it; others have been started in your place.
-COMES, LEAVE = b"c", b"l"
+# From the gate, as long: a connection comes, followed by the name of its network; others have been started for you.
+COMES, LEAVE = b"c", b"l" + READY
 TICK_S = 0.05
 SWEEP_S = 0.25
 # Garbage in cycles is looked for when there are so many new objects: a request makes some hundreds.
@@ -138,14 +138,13 @@ class Worker:
     def _welcome(self) -> None:
         """Take what the gate hands over."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._gate, 1 + len(READY), 1)
+            data, fds, _, _ = socket.recv_fds(self._gate, len(LEAVE), 1)
         except BlockingIOError:
             data, fds = b"-", []
         if not data:
             self._stopping.set()
             return
-        what, network = data[:1], data[1:]
-        if what == LEAVE:
+        if data == LEAVE:
             self._leaving_since = time.monotonic()
         for fd in fds:
             sock = socket.socket(fileno=fd)
@@ -153,7 +152,7 @@ class Worker:
                 connection = Connection(sock, self._limit_bytes)
             except OSError:  # it is gone again, and nobody but the gate knows whose it was
                 sock.close()
-                self._report(network)
+                self._report(data[len(COMES) :])
                 continue
             self._connections[connection.fd] = connection
             self._poller.add(connection.fd)
