@@ -32,7 +32,10 @@ class SourceDay(NamedTuple):
     @property
     def day(self) -> date:
         """The day on which these were received; 1970 where that is not known."""
-        return EPOCH.date() + timedelta(days=int(self.label.partition("|")[0]))
+        try:
+            return EPOCH.date() + timedelta(days=int(self.label.partition("|")[0]))
+        except (ValueError, OverflowError):
+            return EPOCH.date()
 
     @property
     def source(self) -> str:

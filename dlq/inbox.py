@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlq.pages import READ_BYTES, READ_FIRST, READ_MOST
+from dlq.pages import READ_FIRST, count_of
 from dlq.scripts import Connection, refusing
 
 CONTRACT: dict[str, Any] = json.loads(Path(__file__).with_name("contract.json").read_text(encoding="utf-8"))
@@ -82,8 +82,7 @@ class Inbox:
                 entries.append(raw)
             if len(portion) < count:
                 break
-            mean = sum(map(len, portion)) // count
-            count = max(1, min(2 * count, READ_MOST, READ_BYTES // max(mean, 1)))
+            count = count_of([len(raw) for raw in portion], count)
         return entries
 
     def _range(self, start: int, count: int) -> list[bytes]:

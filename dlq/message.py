@@ -240,7 +240,7 @@ def damaged_history(history: Sequence[bytes | None]) -> list[str]:
 def are_attempts(errors: object) -> bool:
     """Whether this is a list of failures, as a history has it."""
     return isinstance(errors, list) and all(
-        isinstance(error, dict) and error.keys() == Attempt.__annotations__.keys() and all(map(is_text, error.values()))
+        isinstance(error, dict) and all(is_text(error.get(name)) for name in Attempt.__annotations__)
         for error in errors
     )
 

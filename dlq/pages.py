@@ -145,7 +145,7 @@ class Pages:
             portion = [entry for entry in rows if entry[0] in wanted]
             yield from portion
             is_sparse = is_sparse or len(portion) < count // SPARSE
-            count = _sound_count(rows, count)
+            count = count_of([len(fields.get(b"body", b"")) for _, fields in rows], count)
 
     def _range_from(self, ids: list[str], count: int) -> tuple[list[Entry], list[str]]:
         """Return so many entries between the first and the last of the ids, and which ids stand behind them."""
@@ -224,9 +224,9 @@ class Pages:
         return messages
 
 
-def _sound_count(rows: Sequence[Entry], count: int) -> int:
-    """How many entries to read next, by what those before weigh; at most twice as many."""
-    if not rows:
+def count_of(sizes: Sequence[int], count: int) -> int:
+    """Return how many entries to read next where `count` before had these sizes in bytes; at most twice as many."""
+    if not sizes:
         return count
-    mean = sum(len(fields.get(b"body", b"")) for _, fields in rows) // len(rows)
+    mean = sum(sizes) // len(sizes)
     return max(1, min(2 * count, READ_MOST, READ_BYTES // max(mean, 1)))

@@ -31,13 +31,17 @@ HASH_DIGITS = 16
 def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool]) -> int:
     """Hand what is in the inbox to `bring`, the oldest first, then remove it; return how many.
 
-    In portions of a few MiB, until it is empty or `is_over` between two: entries may come as fast as they are moved.
+    In portions of a few MiB, and as many as there are now, for entries may come as fast as they are moved; until
+    `is_over` between two.
 
     Where PostgreSQL is needed to say whose an entry is, and does not answer, it waits in the inbox with all after it.
     A crash in between brings them twice, which is harmless. Raises what `bring` raises, and `Refused`.
     """
     queue, count = dlq.stream.for_drain(), 0
-    while not is_over() and (entries := queue.inbox.first(settings.DLQ_BATCH, most_bytes=dlq.stream.CLAIM_BYTES)):
+    left = queue.inbox.depth()
+    while left > 0 and not is_over():
+        entries = queue.inbox.first(min(left, settings.DLQ_BATCH), most_bytes=dlq.stream.CLAIM_BYTES)
+        left -= max(len(entries), 1)
         messages: list[Message] = []
         try:
             for place, raw in enumerate(entries):

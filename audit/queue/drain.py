@@ -1,5 +1,6 @@
 """drain: move what waits in the dead letter queue, and in the spool, into PostgreSQL."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,9 +50,8 @@ log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
 NOTED_EVERY_S = 2.0
-# The inbox has so much of a drain's time, and never more seconds: the queue, and the watch, are not to wait for it.
+# The inbox has so much of the time of a drain that has a time: the queue is not to wait for it.
 INBOX_SHARE = 0.5
-INBOX_S = 10.0
 AT_HOME = ("stored", "duplicate")
 
 
@@ -59,17 +59,23 @@ def drain(
     *,
     limit: int | None = None,
     seconds: float | None = None,
+    inbox_seconds: float | None = None,
     stop: threading.Event | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
-    """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
+    """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only.
+
+    Without `seconds` there is no end but that of what is there, for the inbox `inbox_seconds`.
+    """
+    began = time.monotonic()
     empty_spool()
-    empty_inbox(INBOX_S if seconds is None else min(INBOX_S, INBOX_SHARE * seconds), stop)
+    empty_inbox(inbox_seconds if seconds is None else INBOX_SHARE * seconds, stop)
     start = restored.settle(dlq.stream.for_drain()) if is_up() else None
     noted, ahead = _Noted(start, progress), _ReadAhead()
+    left = None if seconds is None else max(seconds - (time.monotonic() - began), 0.0)
     try:
         return drain_queue(
-            ahead.store, probe=is_up, prepare=ahead.read, limit=limit, seconds=seconds, stop=stop, progress=noted
+            ahead.store, probe=is_up, prepare=ahead.read, limit=limit, seconds=left, stop=stop, progress=noted
         )
     finally:
         noted.note()
@@ -141,12 +147,12 @@ def empty_spool() -> int:
     return 0
 
 
-def empty_inbox(seconds: float = INBOX_S, stop: threading.Event | None = None) -> int:
+def empty_inbox(seconds: float | None = None, stop: threading.Event | None = None) -> int:
     """Bring what writers parked by themselves to PostgreSQL, else to the queue; return how many.
 
-    What is left when the seconds are over, or `stop` is set, is the next drain's.
+    What comes meanwhile, and what is left when the seconds are over or `stop` is set, is the next drain's.
     """
-    ends_at = time.monotonic() + seconds
+    ends_at = math.inf if seconds is None else time.monotonic() + seconds
 
     def is_over() -> bool:
         return bool(stop and stop.is_set()) or time.monotonic() >= ends_at

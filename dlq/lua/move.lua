@@ -11,10 +11,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local moved = 0
 
+-- 9999-12-31 in microseconds since 1970: what is later is no time, as where these are read.
+local LATEST = 253402214400000000
+
 local function label_of(flat)
   local fields = {}
   for f = 1, #flat, 2 do fields[flat[f]] = flat[f + 1] end
-  local received_at = string.match(fields['received_at'] or '', '^%d+$') or 0
+  local received_at = tonumber(string.match(fields['received_at'] or '', '^%d+$') or 0)
+  if received_at >= LATEST then received_at = 0 end
   return string.format('%d|%s', math.floor(received_at / 86400000000), fields['source'] or '')
 end
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from dlq import counters
 from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import Outcome, drain
-from dlq.message import EPOCH, LATEST, Message
+from dlq.message import EPOCH, LATEST, Message, label_of
 from dlq.pages import Entry
 from dlq.stream import Stream
 from tests.dlq.conftest import a_document, parked, reloaded
@@ -152,6 +153,9 @@ def test_an_entry_of_no_time_is_dead_at_once_and_keeps_no_other_back(
     dead = reloaded(stream, message_id)
     assert (dead.state, dead.received_at, dead.last_error_class) == ("dead", EPOCH, "Unparsable")
     assert 0 <= stream.pages.oldest_age() < 60
+    ((_, entry),) = stream.redis.xrange(stream.keys.stream, message_id, message_id)
+    (line,) = [line for line in counters.read(stream).all if line.dead]
+    assert (line.label, line.day) == (label_of(entry), EPOCH.date()), "it is counted where it is read to be"
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -27,6 +27,8 @@ from dlq.drain import Summary
 log = structlog.get_logger(__name__)
 
 PAUSE_S = 0.5
+# What clients parked by themselves may have of a turn of `--watch`, behind which the queue waits.
+INBOX_S = 10.0
 LEFT_DEAD, DATABASE_DOWN = 3, 4
 
 
@@ -60,7 +62,7 @@ def _watch(stop: threading.Event) -> None:
     threading.Thread(target=_repeat, args=(stop, *alarms), name="alarms", daemon=True).start()
     _repeat(
         stop,
-        lambda: drain(stop=stop),
+        lambda: drain(stop=stop, inbox_seconds=INBOX_S),
         mend_queue,
         lambda: queue().kept.trim(),
         lambda: queue().activity.beat("last_watch_at"),

@@ -125,44 +125,55 @@ def test_large_entries_are_moved_in_portions_of_few_bytes(queue: Stream, monkeyp
     assert [message.body for messages in parked for message in messages][40:] == small
 
 
-def one_comes_with_each(queue: Stream, then: Callable[[int], None], stop: threading.Event | None = None) -> list[int]:
-    """Entries that come as fast as they are moved; `then` is called with how many were. Returns the list of those."""
-    pushed(queue, b"entry 0")
-    moved: list[int] = []
+@pytest.fixture
+def drained(queue: Stream, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float | None]]:
+    """Push six entries, and drain, a portion of one after the other; return what came home, and the queue's seconds."""
+    monkeypatch.setattr(dlq.stream, "CLAIM_BYTES", 1)
+    for number in range(6):
+        pushed(queue, b"entry %d" % number)
 
-    def bring(messages: list[Message]) -> None:
-        moved.append(len(messages))
-        assert len(moved) < 20, "the drain never comes to the queue"
-        pushed(queue, b"entry %d" % len(moved))
-        then(len(moved))
+    def drained(then: Callable[[int], object], **limits: Any) -> list[float | None]:
+        moved: list[float | None] = []
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drain, "_bring_home", bring)
-        drain.drain(seconds=20, stop=stop)
-    return moved
+        def bring(messages: list[Message]) -> None:
+            moved.extend([1.0] * len(messages))
+            assert len(moved) < 20, "the drain never comes to the queue"
+            then(len(moved))
+
+        monkeypatch.setattr(drain, "_bring_home", bring)
+        monkeypatch.setattr(drain, "drain_queue", lambda *_, seconds, **__: moved.append(seconds))
+        drain.drain(**limits)
+        return moved
+
+    return drained
 
 
-def test_entries_that_keep_coming_leave_the_queue_its_share_of_the_time(
-    queue: Stream, monkeypatch: pytest.MonkeyPatch
+Drained = Callable[..., list[float | None]]
+
+
+def test_a_drain_without_a_time_moves_what_was_there_when_it_began(queue: Stream, drained: Drained) -> None:
+    assert drained(lambda count: pushed(queue, b"one more %d" % count)) == [1.0] * 6 + [None]
+    assert queue.inbox.depth() == 6, "what came meanwhile is the next drain's, and the queue's turn has come"
+
+
+@pytest.mark.parametrize(
+    ("limits", "moved", "left_s"), [({"seconds": 20.0}, 3, 8.0), ({"inbox_seconds": 10.0}, 3, None)]
+)
+def test_the_inbox_has_a_share_of_the_time_and_the_queue_the_rest(
+    drained: Drained, monkeypatch: pytest.MonkeyPatch, limits: dict[str, float], moved: int, left_s: float | None
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def four_seconds_pass(count: int) -> None:
         clock[0] += 4
 
-    assert one_comes_with_each(queue, four_seconds_pass) == [1, 1, 1], "half of 20 seconds are over"
-    assert queue.inbox.depth() == 1, "the next drain goes on with it"
+    monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    assert drained(four_seconds_pass, **limits) == [1.0] * moved + [left_s]
 
 
-def test_a_drain_that_is_to_stop_stops_between_two_portions_of_the_inbox(queue: Stream) -> None:
+def test_a_drain_that_is_to_stop_stops_between_two_portions_of_the_inbox(drained: Drained) -> None:
     stop = threading.Event()
-
-    def stopped(count: int) -> None:
-        if count == 2:
-            stop.set()
-
-    assert one_comes_with_each(queue, stopped, stop) == [1, 1]
+    assert drained(lambda count: count == 2 and stop.set(), stop=stop)[:-1] == [1.0] * 2
 
 
 def test_what_may_have_to_be_asked_of_postgresql_is_not_read_ahead(queue: Stream) -> None:
