@@ -27,9 +27,8 @@ FAST_S = 0.5
 SHARE_S = 20.0
 # What `fixed_work` takes on our machine: 0.17 to 0.22 s, alone as well as beside another.
 FIXED_WORK_S = 0.2
-# Beside other work a run of a test takes up to so many times what another does. Up to there it is a warning: what a
-# clock says in one run decides nothing.
-SPREAD = 2.0
+# What begins so is run once more (`--only-rerun`): the first of its kind in a process also pays for what is loaded.
+OVERRUN = "took processor time:"
 # Processes that want a core, for each core, above which a machine is crowded; the suite itself makes about two.
 CROWDED = 3.0
 # What holds more than one promise at once, because getting there takes longer than holding each.
@@ -41,7 +40,6 @@ LARGE_S = {
     "test_a_cluster_that_hangs_or_ends_is_started_again_and_the_end_ends_all": 60.0,
     "test_no_page_of_the_admin_shows_a_record_without_recording_the_look": 45.0,
     "test_every_call_answers_as_described": 45.0,
-    "test_a_call_is_tried_with_a_key_and_the_page_is_clean_in_every_form": 30.0,
 }
 
 
@@ -98,19 +96,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     result = yield
     most = share(pyfuncitem.originalname, is_fast=is_fast)
     took = meter.took_s(most)
-    if took > most and pyfuncitem.get_closest_marker("long") is None and not is_crowded():
-        judge(took, most, took / most / slowness(), pyfuncitem.warn)
+    if took > most and pyfuncitem.get_closest_marker("long") is None and not is_crowded() and took > most * slowness():
+        mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
+        pytest.fail(f"{OVERRUN} {took:.2f} s, and may take {most} s: {mend}, or mend it")
     return result
-
-
-def judge(took: float, most: float, over: float, warn: Callable[[Warning], None]) -> None:
-    """Say of a test that took so many seconds, `over` times its share, that it took too many; fail it from SPREAD."""
-    mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
-    says = f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it"
-    if over > SPREAD:
-        pytest.fail(says)
-    if over > 1:
-        warn(UserWarning(says))
 
 
 def _used_s(is_in_browser: bool) -> float:

@@ -11,14 +11,24 @@ from tests.audit.conftest import Sender
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_a_call_is_tried_with_a_key_and_the_page_is_clean_in_every_form(visitor: Visitor) -> None:
-    page = visitor.page
+def opened(visitor: Visitor) -> list[str]:
+    """Open the page, and return what it asks for."""
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    visitor.page.on("request", lambda request: asked.append(request.url))
     visitor.open("/api/docs/", "api")
-    page.wait_for_selector("#operations-Send-record_event")
-    assert visitor.findings_everywhere("api") == []
+    visitor.page.wait_for_selector("#operations-Send-record_event")
+    return asked
 
+
+def test_the_page_is_clean_in_every_form_and_asks_no_other_host(visitor: Visitor) -> None:
+    asked = opened(visitor)
+    assert visitor.findings_everywhere("api") == []
+    assert visitor.wrong == []
+    assert {url.split("/")[2] for url in asked if not url.startswith("data:")} == {visitor.site.split("/")[2]}
+
+
+def test_a_call_is_tried_with_a_key_which_is_kept_nowhere(visitor: Visitor) -> None:
+    asked, page = opened(visitor), visitor.page
     page.click(".btn.authorize")
     assert visitor.findings() == []
     page.locator(".auth-container input").first.fill(Sender("write").key)
