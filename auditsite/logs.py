@@ -14,16 +14,22 @@ SHARED_PROCESSORS: list[Any] = [
 ]
 
 
+def processors(*, traced: bool) -> list[Any]:
+    """Return what each line of a log goes through; `traced`: it names the trace and the span in which it is written."""
+    if not traced:
+        return SHARED_PROCESSORS
+    from audit import tracing
+
+    return [*SHARED_PROCESSORS, tracing.log_ids]
+
+
 def configure(level: str, *, traced: bool = False) -> dict[str, Any]:
     """Have structlog write so; return Django's LOGGING for all other loggers.
 
-    `traced`: each line names the trace and the span in which it is written.
+    For the settings alone: a logger that has written keeps the configuration of its first line, so what is
+    configured a second time holds for some loggers only.
     """
-    shared = SHARED_PROCESSORS
-    if traced:
-        from audit import tracing
-
-        shared = [*shared, tracing.log_ids]
+    shared = processors(traced=traced)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db import connections
@@ -184,6 +185,14 @@ def _sound_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None and connection.connection.closed:
             connection.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_configured() -> Iterator[None]:
+    """Loggers keep the configuration of their first line: who configures anew hides their lines from tests after it."""
+    processors = structlog.get_config()["processors"]
+    yield
+    assert structlog.get_config()["processors"] is processors, "this test has configured structlog anew"
 
 
 @pytest.fixture

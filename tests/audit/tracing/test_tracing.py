@@ -233,8 +233,8 @@ def test_a_line_of_the_log_names_trace_and_span(collector: Collector) -> None:
         line = tracing.log_ids(None, "info", {"event": "x"})
     assert line["trace_id"] == caller.trace_id and len(line["span_id"]) == 16
     assert tracing.log_ids(None, "info", {"event": "x"}) == {"event": "x"}
-    assert tracing.log_ids in logs.configure("INFO", traced=True)["formatters"]["json"]["foreign_pre_chain"]
-    assert tracing.log_ids not in logs.configure("INFO")["formatters"]["json"]["foreign_pre_chain"]
+    assert tracing.log_ids in logs.processors(traced=True)
+    assert tracing.log_ids not in logs.processors(traced=False)
 
 
 def test_a_collector_that_is_away_holds_nobody_up(collector: Collector, writer: Sender, monkeypatch: Any) -> None:
