@@ -175,7 +175,8 @@ class Stream(Connection):
 
     def _lease(self, limit: int) -> _Lease:
         """Lease so many due messages. Raises `Paused`."""
-        keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
+        keys = self.keys
+        lengths = [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000, int(policy.LONGEST_WAIT_S * 1000)]
         places = [keys.due, keys.leased, keys.pause]
         paused, now, end, have_history, ids = self.run("claim", places, [limit, *lengths, keys.history("")])
         if paused:

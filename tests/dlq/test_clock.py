@@ -128,6 +128,32 @@ def test_a_lease_beyond_the_longest_ends_with_a_lease_of_now(stream: Stream) -> 
     assert (capped.next_try - capped.seen_at).total_seconds() <= settings.DLQ_LEASE_S
 
 
+def parked_before(stream: Stream, step_s: int) -> str:
+    """Park as Redis did before its clock was set back by so many seconds; return the id."""
+    (sound,) = parked(stream)
+    ((_, fields),) = stream.redis.xrange(stream.keys.stream, sound.id, sound.id)
+    stream.acknowledge([sound], "drained")
+    at = stream.now_ms() + step_s * 1000
+    message_id: str = stream.redis.xadd(stream.keys.stream, fields, f"{at}-0").decode()
+    stream.redis.zadd(stream.keys.due, {message_id: at})
+    return message_id
+
+
+@pytest.mark.parametrize("step_s", [1800, 3600, 30 * DAY_S])
+def test_what_was_due_at_once_is_due_after_the_clock_of_redis_was_set_back(stream: Stream, step_s: int) -> None:
+    before = parked_before(stream, step_s)
+    refused, (after,) = parked(stream, real_failure=True), parked(stream)
+    assert {message.id for message in stream.claim(9)} == {before, after.id}
+    assert reloaded(stream, refused[0].id).state == "waiting"
+
+
+def test_what_waits_longer_than_anybody_asks_for_is_due(stream: Stream) -> None:
+    waits, snoozed = parked(stream, 2)
+    stream.snooze([waits.id], for_s=30 * DAY_S)
+    stream.snooze([snoozed.id], for_s=7 * DAY_S)
+    assert [message.id for message in stream.claim(9)] == [waits.id]
+
+
 def test_no_lease_is_longer_than_the_longest(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DLQ_LEASE_S", 30 * DAY_S)
     parked(stream)
