@@ -239,7 +239,20 @@ def probe() -> None:
         if row is None or row[0]:
             raise Unavailable("PostgreSQL is up, but read-only: it is a standby, or set so by its administrator.")
         # A commit of its own, without a row: a server whose disk hangs answers every question.
-        connection.execute("SELECT pg_logical_emit_message(true, 'auditsite', 'probe')")
+        with _cancelled_where_it_fails(connection):
+            connection.execute("SELECT pg_logical_emit_message(true, 'auditsite', 'probe')")
+
+
+@contextmanager
+def _cancelled_where_it_fails(connection: BoundedConnection) -> Iterator[None]:
+    """Have no process of PostgreSQL go on waiting for a standby: it does not see that the connection is closed."""
+    try:
+        yield
+    except psycopg.Error:
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=1)
+        connection.close()
+        raise
 
 
 def is_up() -> bool:

@@ -34,7 +34,7 @@ from audit.ingest import entry_keys, invalid, trail
 from audit.ingest.record import record_conflicts, store_promised
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
-from audit.postgres.faults import Fault, fault, headline, spares_events
+from audit.postgres.faults import Fault, Overrun, fault, headline, spares_events
 from audit.postgres.gateway import is_up
 from audit.queue import client_entries, renamed
 from audit.queue.actions import CORRELATION, EVENTS_NAMED
@@ -353,7 +353,8 @@ def _store(readable: Sequence[Readable]) -> list[Outcome]:
 
 def _give_up_if_down(error: Exception) -> None:
     """Raise `DatabaseDown` unless PostgreSQL answers others: then the batch was only too much for its deadline."""
-    if isinstance(error, Unavailable) or spares_events(error) or (fault(error) is Fault.DOWN and not is_up()):
+    is_doubtful = isinstance(error, Overrun) or fault(error) is Fault.DOWN
+    if isinstance(error, Unavailable) or spares_events(error) or (is_doubtful and not is_up()):
         log.warning("drain_interrupted", error=type(error).__name__)
         raise DatabaseDown from error
 

@@ -97,6 +97,11 @@ class Pair:
         (count,) = self.run(self.primary, waits)
         return int(count)
 
+    def waits(self) -> int:
+        """Return how many processes of the primary wait for its standby."""
+        (count,) = self.run(self.primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        return int(count)
+
     def run(self, server: Postgres, *statements: str) -> Any:
         """Run statements as the superuser in the database of the tests; return the first row of the last one."""
         database = connections["default"].settings_dict["NAME"]
