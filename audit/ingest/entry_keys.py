@@ -84,9 +84,13 @@ def renew() -> int:
     return count
 
 
-def signature(entry: Entry) -> Signature:
-    """Return who has signed an entry. Raises `Unknown`."""
-    candidates = _of_process.candidates(entry.key_id)
+def signature(entry: Entry, *, seen_at: float | None = None) -> Signature:
+    """Return who has signed an entry, which is here since `seen_at` (monotonic seconds; now). Raises `Unknown`.
+
+    A key that was issued after the entry came has not signed it: of many entries with unknown keys that came
+    together, PostgreSQL is asked once.
+    """
+    candidates = _of_process.candidates(entry.key_id, time.monotonic() if seen_at is None else seen_at)
     for known in candidates:
         if known.mac_key is not None and entry.is_signed_with(known.mac_key):
             return Signature(known.writer, known.fault)
@@ -103,12 +107,13 @@ class _Keys:
         self._known: dict[str, list[_Known]] = {}
         self._read_at: float | None = None
 
-    def candidates(self, entry_key_id: str) -> list[_Known]:
+    def candidates(self, entry_key_id: str, seen_at: float) -> list[_Known]:
         with self._lock:
             age_s = TRUSTED_FOR_S if self._read_at is None else time.monotonic() - self._read_at
             known = self._known.get(entry_key_id, [])
-            if age_s >= TRUSTED_FOR_S or not known:
-                self._read(must=not known)
+            is_new = not known and (self._read_at is None or self._read_at < seen_at)
+            if age_s >= TRUSTED_FOR_S or is_new:
+                self._read(must=is_new)
             return self._known.get(entry_key_id, [])
 
     def forget(self) -> None:
@@ -117,18 +122,18 @@ class _Keys:
 
     def _read(self, *, must: bool) -> None:
         """Ask PostgreSQL; while it is away, nobody can revoke a key, so a known one is trusted. Raises `Unknown`."""
+        asked_at = time.monotonic()
         try:
             keys = list(WriterKey.objects.select_related("writer"))
         except DatabaseError as error:
             if must:
                 raise Unknown from error
             return
-        self._known = {}
+        self._known, self._read_at = {}, asked_at
         secrets_known = [settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS]
         for key in keys:
             known = _Known(_opened(key.entry_key, key.digest, secrets_known), key.writer.name, _fault(key))
             self._known.setdefault(key_id(key.digest), []).append(known)
-        self._read_at = time.monotonic()
 
 
 _of_process = _Keys()

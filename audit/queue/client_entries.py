@@ -1,5 +1,6 @@
 """client_entries: move what writers have parked by themselves to where all events are, checked as POST would."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -40,12 +41,15 @@ def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool])
     queue, count = dlq.stream.for_drain(), 0
     left = queue.inbox.depth()
     while left > 0 and not is_over():
-        entries = queue.inbox.first(min(left, settings.DLQ_BATCH), most_bytes=dlq.stream.CLAIM_BYTES)
+        entries, seen_at = (
+            queue.inbox.first(min(left, settings.DLQ_BATCH), most_bytes=dlq.stream.CLAIM_BYTES),
+            time.monotonic(),
+        )
         left -= max(len(entries), 1)
         messages: list[Message] = []
         try:
             for place, raw in enumerate(entries):
-                messages.append(_message(raw, queue.now_ms(), place))
+                messages.append(_message(raw, queue.now_ms(), place, seen_at))
         except entry_keys.Unknown:
             log.warning("client_entries_wait", entries=queue.inbox.depth())
         if messages:
@@ -70,13 +74,16 @@ def _charge(messages: list[Message]) -> None:
         limits.count(writer, len(of_writer), sum(of_writer))
 
 
-def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:
-    """Return the event of an entry as its writer's POST would make it, or why it is dead. Raises `Unknown`."""
+def read(raw: bytes, now: datetime | None = None, *, seen_at: float | None = None) -> Accepted | Outcome:
+    """Return the event of an entry as its writer's POST would make it, or why it is dead. Raises `Unknown`.
+
+    `seen_at`: since when it is known to be there (monotonic seconds).
+    """
     try:
         entry = Entry.parse(raw)
     except NotAnEntry as error:
         return Outcome("dead", "Unreadable", f"what a client parked cannot be read: {error}")
-    signed = entry_keys.signature(entry)
+    signed = entry_keys.signature(entry, seen_at=seen_at)
     if not signed.writer:
         return Outcome("dead", FORGED, f"what a client parked is nobody's: {signed.fault}")
     if signed.fault:
@@ -119,16 +126,16 @@ def _accepted(document: Any, writer: str, now: datetime | None) -> Accepted:
     return event.accept(document, writer=writer, now=clock.latest_now(), erasing=erasure_rules.in_force())
 
 
-def _message(raw: bytes, now_ms: int, place: int) -> Message:
+def _message(raw: bytes, now_ms: int, place: int, seen_at: float | None = None) -> Message:
     """An entry as a parked message, signed by this store: its event, or what cannot be one as it came."""
-    taken = read(raw)
+    taken = read(raw, seen_at=seen_at)
     if isinstance(taken, Accepted):
         document = record.document(taken)
     else:
         log.error("client_entry_refused", kind=taken.kind, error=taken.error)
         digest = digest_of(raw)
         key = f"entry#{digest.hex()[:HASH_DIGITS]}"
-        document = Document(key, digest, raw, _writer(raw), KIND, moment(now_ms))
+        document = Document(key, digest, raw, _writer(raw, seen_at), KIND, moment(now_ms))
     return Message(
         id=f"{now_ms}-{place}",
         key=document.key,
@@ -144,9 +151,9 @@ def _message(raw: bytes, now_ms: int, place: int) -> Message:
     )
 
 
-def _writer(raw: bytes) -> str:
+def _writer(raw: bytes, seen_at: float | None) -> str:
     """Whose an entry is that is not taken."""
     try:
-        return entry_keys.signature(Entry.parse(raw)).writer or NOBODY
+        return entry_keys.signature(Entry.parse(raw), seen_at=seen_at).writer or NOBODY
     except NotAnEntry:
         return NOBODY

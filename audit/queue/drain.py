@@ -230,7 +230,8 @@ def store_parked(
     `already` holds what was read of some. Raises `DatabaseDown` when PostgreSQL is the reason; no message is to
     blame then.
     """
-    read = [already.get(message.id) or read_message(message) for message in messages]
+    seen_at = time.monotonic()
+    read = [already.get(message.id) or read_message(message, seen_at=seen_at) for message in messages]
     readable = [(message, event) for message, event in zip(messages, read, strict=True) if isinstance(event, Accepted)]
     with tracing.work("drain", (event.trace for _, event in readable)):
         outcomes = iter(_store_or_halve(readable))
@@ -240,8 +241,8 @@ def store_parked(
 Readable = tuple[Message, Accepted]
 
 
-def read_message(message: Message) -> Accepted | Outcome:
-    """The event as it was accepted, or why the message is dead."""
+def read_message(message: Message, *, seen_at: float | None = None) -> Accepted | Outcome:
+    """The event as it was accepted, or why the message is dead; `seen_at`: it is here since then (monotonic seconds)."""
     if not is_authentic(message):
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
@@ -251,7 +252,7 @@ def read_message(message: Message) -> Accepted | Outcome:
     if invalid.is_kept(message.kind):
         return Outcome("dead", "Invalid", _what_is_wrong(message))
     if message.kind == KIND:
-        return _read_entry(message)
+        return _read_entry(message, seen_at)
     try:
         # What this store signed is as it wrote it; what it did not has to be read strictly.
         if message.mac:
@@ -264,10 +265,10 @@ def read_message(message: Message) -> Accepted | Outcome:
         return Outcome("dead", "Unreadable", f"the body is no event: {type(error).__name__} {error}")
 
 
-def _read_entry(message: Message) -> Accepted | Outcome:
+def _read_entry(message: Message, seen_at: float | None) -> Accepted | Outcome:
     """An entry that was not taken as it came from its writer: it may be by now. Raises `DatabaseDown`."""
     try:
-        return client_entries.read(message.body, message.received_at)
+        return client_entries.read(message.body, message.received_at, seen_at=seen_at)
     except entry_keys.Unknown as error:
         raise DatabaseDown from error
 

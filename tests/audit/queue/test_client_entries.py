@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 import dlq.stream
 from audit.access import api_keys
@@ -191,6 +193,15 @@ def test_nobody_speaks_as_another_writer(queue: Stream, writer: Sender, service:
     assert message.last_error_class == "Forged" and message.source == client_entries.NOBODY
     named = dead(queue, pushed(queue, Signer(writer.key).entry(json.dumps(an_event(writer=service.name)).encode())))
     assert named.last_error_class == "Invalid" and "writer: this field is unknown" in named.last_error
+
+
+def test_of_many_entries_of_unknown_keys_postgresql_is_asked_once(queue: Stream) -> None:
+    raws = [pushed(queue, Signer(f"unknown-{n}").entry(json.dumps(an_event()).encode())) for n in range(20)]
+    with CaptureQueriesContext(connection) as queries:
+        assert drain.empty_inbox() == len(raws)
+    asked = [query["sql"] for query in queries if WriterKey._meta.db_table in query["sql"]]
+    assert len(asked) <= 2  # when they are moved to the queue, and when they are read there
+    assert [dead(queue, raw).last_error_class for raw in raws] == ["Forged"] * len(raws)
 
 
 @pytest.mark.parametrize(
