@@ -276,10 +276,23 @@ class Writer:
 
 
 def abandoned(folder: Path, own: set[Path]) -> Iterator[Segment]:
-    """Take over the files of processes that are gone, the oldest first."""
+    """Take over the files of processes that are gone, the oldest first; one that cannot be opened keeps none back.
+
+    Raises its `OSError`, after all others.
+    """
+    fault: OSError | None = None
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        if path not in own and (segment := Segment.take_over(path)) is not None:
+        if path in own:
+            continue
+        try:
+            segment = Segment.take_over(path)
+        except OSError as error:
+            fault = fault or error
+            continue
+        if segment is not None:
             yield segment
+    if fault is not None:
+        raise fault
 
 
 def size(folder: Path) -> int:

@@ -242,7 +242,7 @@ Readable = tuple[Message, Accepted]
 
 
 def read_message(message: Message, *, seen_at: float | None = None) -> Accepted | Outcome:
-    """The event as it was accepted, or why the message is dead; `seen_at`: it is here since then (monotonic seconds)."""
+    """The event as it was accepted, or why the message is dead; `seen_at`: here since then (monotonic seconds)."""
     if not is_authentic(message):
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:

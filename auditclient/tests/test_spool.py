@@ -83,6 +83,19 @@ def test_only_what_nobody_holds_is_taken_over(tmp_path: Path) -> None:
     assert spool.size(tmp_path) == 0
 
 
+def test_a_file_that_cannot_be_opened_keeps_none_back_and_is_told(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    path = writer.append(b'{"a":1}').segment.path
+    writer.close()
+    (tmp_path / f"0{spool.SUFFIX}").mkdir()  # older by its name than all that is there
+    looked = spool.abandoned(tmp_path, set())
+    taken = next(looked)
+    assert taken.path == path
+    with pytest.raises(IsADirectoryError):
+        next(looked)
+    taken.close(remove=True)
+
+
 def test_a_line_that_the_disk_did_not_take_leaves_no_trace(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     segment = writer.append(b'{"a":1}').segment
