@@ -92,7 +92,7 @@ bench-scale: $(READY) ## Measure 1, 2 and 4 processes of ingest, then drainers, 
 soak: $(READY) ## Send half of what the site can take for MINUTES (60), and draw memory, connections and files (OUT=folder)
 	$(BIN)/python -m bench.ingest.soak --minutes $(or $(MINUTES),60) $(if $(OUT),--out $(OUT))
 
-bench-client: $(READY) ## Measure a service without auditing, with the client while store and queue are down, and with peers: 12 minutes
+bench-client: $(READY) ## Measure a service without auditing, with the client while store and queue are down, and with peers: 16 minutes
 	$(BIN)/python -m bench.client.service --rounds $(or $(ROUNDS),60) --seconds $(or $(SECONDS),2)
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)

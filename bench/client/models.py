@@ -23,6 +23,10 @@ class Plain(Order):
     """An order that nobody audits."""
 
 
+class PlainAgain(Order):
+    """The same, in a table of its own."""
+
+
 class Recorded(Order):
     """An order whose changes `auditclient.django` records."""
 
@@ -40,6 +44,11 @@ class Historied(Order):
 @pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent())
 class Tracked(Order):
     """An order with django-pghistory's copies, made by a trigger."""
+
+
+@pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent())
+class TrackedAlone(Order):
+    """The same, of nobody: its requests say not who acts."""
 
 
 auditlog.register(Logged)

@@ -27,6 +27,14 @@ if AUDIT.startswith("auditclient"):
     INSTALLED_APPS += ["auditclient.django"]
     MIDDLEWARE += ["auditclient.django.middleware.AuditMiddleware"]
     AUDITCLIENT = {"models": ["client.Recorded"], "durability": AUDIT.rpartition("-")[2]}
+# What each peer's own guide has a service install, so that a record says who acted, as the client's does.
+ACTORS = {
+    "auditlog": "auditlog.middleware.AuditlogMiddleware",
+    "simple-history": "simple_history.middleware.HistoryRequestMiddleware",
+    "pghistory": "pghistory.middleware.HistoryMiddleware",
+}
+if AUDIT in ACTORS:
+    MIDDLEWARE += [ACTORS[AUDIT]]
 ROOT_URLCONF = "bench.client.views"
 SECRET_KEY = "shop"
 ALLOWED_HOSTS = ["localhost"]

@@ -19,6 +19,8 @@ KINDS = {
     "auditlog": "django-auditlog",
     "simple-history": "django-simple-history",
     "pghistory": "django-pghistory",
+    # Copies of rows by a trigger: no Python, and nothing of who acted or in which request.
+    "pghistory-alone": "django-pghistory, of nobody",
 }
 # Each worker has a port of its own: gunicorn gives a connection to whichever of its workers wakes up first, and a
 # percentile would tell how many each happened to get.

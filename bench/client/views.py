@@ -16,12 +16,13 @@ AUDIT = os.environ.get("SHOP_AUDIT", "none")
 STATES = ("placed", "paid", "packed", "sent", "delivered")
 MODELS: dict[str, Any] = {
     "none": models.Plain,
-    "none-again": models.Plain,
+    "none-again": models.PlainAgain,
     "auditclient-process": models.Recorded,
     "auditclient-disk": models.Recorded,
     "auditlog": models.Logged,
     "simple-history": models.Historied,
     "pghistory": models.Tracked,
+    "pghistory-alone": models.TrackedAlone,
 }
 
 
