@@ -94,9 +94,9 @@ def _saved(
         elif old != value:
             changes[name] = [old, value]
     if created or changes:
-        _record(instance, shape, "created" if created else "changed", using, changes)
-        # Not before: what could not be recorded is not made where the caller has a transaction.
         connection = transaction.get_connection(using)
+        _record(instance, shape, "created" if created else "changed", connection, changes)
+        # Not before: what could not be recorded is not made where the caller has a transaction.
         if connection.in_atomic_block:
             _unsettle(instance, kept, connection)
     instance.__dict__[BEFORE] = shape.names, now
@@ -134,14 +134,17 @@ def _unsettle(instance: Model, kept: Read, connection: BaseDatabaseWrapper) -> N
 def _deleted(sender: type[Model], instance: Model, using: str, **_: Any) -> None:
     shape = _shape(type(instance))
     values = zip(shape.names, _values(instance, shape), strict=True)
-    _record(instance, shape, "deleted", using, {name: [value, None] for name, value in values if value is not UNREAD})
+    connection = transaction.get_connection(using)
+    changes = {name: [value, None] for name, value in values if value is not UNREAD}
+    _record(instance, shape, "deleted", connection, changes)
 
 
 def _linked(sender: type[Model], instance: Model, action: str, model: type[Model], using: str, **others: Any) -> None:
     if action in PASSED:
         keys = sorted(map(str, others.get("pk_set") or ()))
         shape = _shape(type(instance))
-        _record(instance, shape, PASSED[action], using, {}, relation=sender._meta.label_lower, keys=keys or "all")
+        connection = transaction.get_connection(using)
+        _record(instance, shape, PASSED[action], connection, {}, relation=sender._meta.label_lower, keys=keys or "all")
 
 
 def _values(instance: Model, shape: "Shape") -> tuple[Any, ...]:
@@ -163,7 +166,14 @@ def _before(instance: Model, shape: "Shape") -> tuple[Any, ...]:
     return tuple(known.get(name, UNREAD) for name in shape.names)
 
 
-def _record(instance: Model, shape: "Shape", what: str, using: str, changes: dict[str, list[Any]], **more: Any) -> None:
+def _record(
+    instance: Model,
+    shape: "Shape",
+    what: str,
+    connection: BaseDatabaseWrapper,
+    changes: dict[str, list[Any]],
+    **more: Any,
+) -> None:
     for name in shape.secret:
         if name in changes:
             changes[name] = [None if value is None else HIDDEN for value in changes[name]]
@@ -187,7 +197,7 @@ def _record(instance: Model, shape: "Shape", what: str, using: str, changes: dic
                 **more,
             },
         },
-        using=using,
+        connection,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 
 from auditclient.client import Client, Receipt
@@ -85,13 +86,13 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
     transaction.on_commit(lambda: _now(Client.record, document), using=using)
 
 
-def record_whole(event: Mapping[str, Any], *, using: str | None = None) -> None:
+def record_whole(event: Mapping[str, Any], connection: BaseDatabaseWrapper) -> None:
     """Record an event as `record` does, that has all but who acts, its id and its time, and plain values alone.
 
     It is encoded at once: what cannot be raises `InvalidEvent` here, before the commit where there is a transaction.
     """
     body = encode_plain(_of_request(event))
-    transaction.on_commit(lambda: _now(Client.record_encoded, body), using=using)
+    connection.on_commit(lambda: _now(Client.record_encoded, body))
 
 
 def _of_request(event: Mapping[str, Any]) -> dict[str, Any]:
