@@ -197,13 +197,20 @@ def _store_group(event_type: str, outcome: str) -> str:
 
 def _new_findings(first: datetime, end: datetime) -> ExceptionGroup:
     rows = [
-        ExceptionRow(label, model._default_manager.filter(found_at__gte=first, found_at__lt=end).count())
+        ExceptionRow(
+            label, model._default_manager.filter(_is_finding(model, end), found_at__gte=first, found_at__lt=end).count()
+        )
         for label, model in FINDINGS.items()
     ]
     findings = Finding.objects.filter(first_seen__gte=first, first_seen__lt=end).order_by()
     kinds = findings.values_list("kind").annotate(count=Count("pk"))
     rows += [ExceptionRow(f"verification: {kind}", count) for kind, count in kinds]
     return ExceptionGroup("found", "New findings", _ranked(rows))
+
+
+def _is_finding(model: type[Discrepancy], end: datetime) -> Q:
+    """What makes a row a finding of its day: a manifest is a row also where it agrees, which closes it."""
+    return Q(closed_at=None) | Q(closed_at__gte=end) if model is Manifest else Q()
 
 
 def _older_findings(first: datetime, end: datetime) -> ExceptionGroup:

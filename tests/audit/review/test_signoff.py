@@ -12,7 +12,7 @@ from audit import tasks
 from audit.completeness import explain
 from audit.errors import Immutable
 from audit.ingest import rejections
-from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
+from audit.models import Followed, Gap, Manifest, MissedReview, Numbering, Record, Rejection, Review
 from audit.review import dispositions, exception_report, signoff
 from audit.review.signoff import NotSigned
 from tests.audit.review.conftest import a_day, a_quiet_day, failed, happened, noon, sign
@@ -71,6 +71,17 @@ def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_sin
     assert rows(day, "found")[what] >= 1
     Gap.objects.filter(pk=gap.pk).update(closed_at=noon(day, 54))
     assert rows(day + timedelta(days=1), "open")[what] == before[1]
+
+
+def test_a_manifest_is_an_exception_of_its_day_only_where_it_did_not_agree_by_its_end() -> None:
+    """A client states one each hour: those that agree are no findings."""
+    day, what = a_day(), "manifests that do not agree"
+    for closed_at in (noon(day), noon(day, 1), noon(day, 20), None):
+        stated = {"since": noon(day), "until": noon(day, 1), "count": 2, "key": secrets.token_hex(32)}
+        Manifest.objects.create(
+            writer=f"writer-{secrets.token_hex(4)}", found_at=noon(day), closed_at=closed_at, **stated
+        )
+    assert rows(day, "found")[what] == 2
 
 
 def test_what_is_shown_in_two_places_is_one_exception() -> None:
