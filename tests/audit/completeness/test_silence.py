@@ -1,15 +1,17 @@
 """How long writers are usually silent, and who is silent for longer."""
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from audit.access import api_keys
 from audit.completeness import silence as usual_silence
 from audit.completeness.silence import Silence
-from audit.models import Heartbeat, Rhythm
+from audit.models import Heartbeat, Rhythm, Writer
 from tests.audit.completeness.conftest import manage_skewed
-from tests.audit.conftest import sealed_event
+from tests.audit.conftest import Sender, sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -30,6 +32,10 @@ def silence(writer: str, now: datetime) -> Silence | None:
     return next((one for one in usual_silence.silent(now) if one.writer == writer), None)
 
 
+def expired(writer: Writer) -> None:
+    writer.keys.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+
+
 def test_three_times_the_longest_silence_of_the_week_is_too_long(writer: str) -> None:
     last = heard(writer, every_s=600)
     assert silence(writer, last + timedelta(seconds=1_800)) is None
@@ -46,6 +52,22 @@ def test_ten_minutes_are_never_too_long(writer: str) -> None:
 def test_few_events_are_no_rhythm(writer: str) -> None:
     last = heard(writer, every_s=1, count=usual_silence.LEAST_EVENTS - 1)
     assert silence(writer, last + timedelta(days=30)) is None
+
+
+@pytest.mark.parametrize("end", [api_keys.revoke, expired])
+def test_a_writer_that_was_switched_off_for_good_is_named_for_a_week(end: Callable[[Writer], object]) -> None:
+    writer = Sender("write").writer
+    last = heard(writer.name, every_s=1)
+    assert silence(writer.name, last + timedelta(days=8)) is not None
+    end(writer)
+    assert silence(writer.name, last + timedelta(days=6)) is not None
+    assert silence(writer.name, last + timedelta(days=8)) is None
+
+
+def test_what_was_imported_for_a_writer_without_a_key_is_called_silent_for_a_week(writer: str) -> None:
+    last = heard(writer, every_s=1)
+    assert silence(writer, last + timedelta(days=6)) is not None
+    assert silence(writer, last + timedelta(days=8)) is None
 
 
 def test_a_heartbeat_is_a_sign_of_life(writer: str) -> None:
