@@ -1,7 +1,8 @@
 """coverage: how many events of each writer happened in each hour.
 
 Counted in the order of the log, in the transaction that moves the position in it: an event counts once, whatever was
-killed. The counts are derived: `rebuild` makes them again from the records, and says what differed.
+killed. The counts are derived: `rebuild` makes them again from the records, and says what differed. What a purge has
+removed counts on: an hour of which records may have been purged is never counted lower than it was.
 """
 
 from collections import defaultdict
@@ -32,6 +33,10 @@ WHERE r.event_timestamp >= %s AND r.event_timestamp < %s AND l.index < %s GROUP 
 _NEXT = """
 SELECT least((SELECT min(event_timestamp) FROM audit_record WHERE event_timestamp >= %(since)s),
              (SELECT min(hour) FROM audit_hourcount WHERE hour >= %(since)s))
+"""
+# No event is more than an hour ahead of its storage, so after this no hour has lost any to a purge.
+_PURGED_UNTIL = """
+SELECT (to_date(max(month), 'YYYY-MM') + interval '1 month 1 hour') AT TIME ZONE 'UTC' FROM audit_purgecount
 """
 # The slot is a number, not a time: reading thousands of times would take longer than adding all of them up.
 _SUMS = """
@@ -118,9 +123,12 @@ def _rebuild(since: datetime, until: datetime) -> list[HourDifference]:
         (row.writer, row.hour): Count(row.events, row.failures, row.parked)
         for row in HourCount.objects.filter(hour__gte=since, hour__lt=until)
     }
+    purged_until = sql.rows(_PURGED_UNTIL)[0][0] or BEGINNING
     differences = []
     for key in sorted({*counted, *stored}):
         was, is_now = stored.get(key, NONE), counted.get(key, NONE)
+        if key[1] < purged_until:
+            is_now = Count(*map(max, was, is_now))
         if was != is_now:
             _store(key, is_now)
             differences.append(HourDifference(*key, was, is_now))
