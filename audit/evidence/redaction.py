@@ -9,13 +9,15 @@ from django.utils.crypto import salted_hmac
 
 from audit.errors import Invalid
 from audit.formats import redaction
-from audit.formats.fields import DATA, FIELDS
+from audit.formats.fields import ANY, ANYWHERE, DATA, FIELDS
 from audit.formats.grammar import Query, Term
 from audit.formats.redaction import Redactor, Rule
 from audit.ingest import trail
 from audit.models import Export, RedactionRule
 
 INSTEAD = "ask by something else, or, with the right to it, without redaction"
+OF_WORDS = ", where words without a field are looked for"
+IN_A_FIELD = "name the field that they are meant for, or, with the right to it, ask without redaction"
 
 
 @transaction.atomic
@@ -38,8 +40,9 @@ def refuse(query: Query, rules: Sequence[dict[str, Any]]) -> None:
     """Refuse a query by redacted members: the answer would tell the values. Raises `Invalid`."""
     for rule in (msgspec.convert(rule, Rule) for rule in rules):
         for term in query.terms:
-            if redaction.covers(rule.path, _path(term)) and _may_concern(rule, query):
-                raise Invalid({"q": f"asks by what the rule {rule.name} redacts, {rule.path}: {INSTEAD}"})
+            if any(redaction.covers(rule.path, place) for place in _places(term)) and _may_concern(rule, query):
+                end = f"{OF_WORDS}: {IN_A_FIELD}" if term.field == ANY else f": {INSTEAD}"
+                raise Invalid({"q": f"asks by what the rule {rule.name} redacts, {rule.path}{end}"})
 
 
 def redactor(export: Export) -> Redactor | None:
@@ -67,8 +70,12 @@ def summary(export: Export) -> dict[str, Any] | None:
     return {"records": sum(count["records"] for count in counts), "rules": rules}
 
 
-def _path(term: Term) -> tuple[str, ...]:
-    return (redaction.DATA, *term.path) if term.field == DATA else (FIELDS[term.field].column,)
+def _places(term: Term) -> list[tuple[str, ...]]:
+    """The members that a term asks by: a word that names no field asks by several."""
+    if term.field == DATA:
+        return [(redaction.DATA, *term.path)]
+    names = ANYWHERE if term.field == ANY else (term.field,)
+    return [(FIELDS[name].column,) for name in names]
 
 
 def _may_concern(rule: Rule, query: Query) -> bool:

@@ -22,7 +22,9 @@ DASH = "—"
 MAX_NOTE = 64 * 1024
 MAX_SIGNATURES = 64
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
-_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+\Z")
+# Halves of characters, which text from JSON may have, cannot be encoded: nothing was ever signed with them.
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+\Z")
+_NOT_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
 
@@ -196,8 +198,8 @@ def cosigned_message(text: str, moment: int) -> bytes:
 
 def split(note: str, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
     """Return a note's text and its signatures. Raises `NoteError` for no note, or one above `most` characters."""
-    if len(note) > most or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
-        raise NoteError("this is no note: too long, or it contains control characters")
+    if len(note) > most or _NOT_TEXT.search(note):
+        raise NoteError("this is no note: too long, or it contains control characters or half a character")
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
         raise NoteError("this is no note: a blank line and signatures must follow the text")

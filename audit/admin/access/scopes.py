@@ -3,12 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
 from audit.admin.base import HistoryIsRecords
 from audit.admin.display import column
 from audit.ingest import trail
 from audit.models import AuditorScope
+
+NOT_ONESELF = "Somebody else has to set a scope for you, or for a group that you are in: each opens what it covers."
 
 
 @admin.register(AuditorScope)
@@ -24,6 +29,13 @@ class ScopeAdmin(HistoryIsRecords):
 
     def get_readonly_fields(self, request: HttpRequest, obj: AuditorScope | None = None) -> tuple[str, ...]:
         return ("user", "group") if obj else ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> ModelChoiceField | None:
+        """Offer nothing of one's own: a scope more opens what it covers to whoever has another."""
+        if not request.user.is_superuser:
+            kwargs["queryset"] = _of_others(db_field.name, request.user)
+            kwargs["error_messages"] = {"invalid_choice": NOT_ONESELF}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: AuditorScope | None = None) -> bool:
         return self._is_of_another(request, obj) and super().has_change_permission(request, obj)
@@ -49,6 +61,13 @@ class ScopeAdmin(HistoryIsRecords):
         if scope is None or request.user.is_superuser:
             return True
         return scope.user != request.user and scope.group not in request.user.groups.all()
+
+
+def _of_others(kind: str, user: Any) -> QuerySet[User] | QuerySet[Group]:
+    """The persons, or groups ("user", "group"), of whom this person may set scopes."""
+    if kind == "user":
+        return User.objects.exclude(pk=user.pk).order_by("username")
+    return Group.objects.exclude(user=user).order_by("name")
 
 
 def _correlation(scope: AuditorScope) -> str:

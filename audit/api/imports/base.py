@@ -1,5 +1,6 @@
 """A body of foreign events: read, taken, and what became of each. What is wrong with one costs the others nothing."""
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import IO, Any, ClassVar
@@ -65,9 +66,19 @@ class ForeignView(ApiView):
 
 
 def text_of(request: HttpRequest) -> bytes:
-    """Return a body as it was before it was compressed: as its headers say, or as a file that was sent as it is."""
+    """Return a body as it was before it was compressed: as its headers say, or as a file that was sent as it is.
+
+    Raises what `parsers.text_of` raises.
+    """
     body = parsers.text_of(request)
-    return parsers.unzipped(body) if body.startswith(GZIP) else body
+    if not body.startswith(GZIP):
+        return body
+    try:
+        return parsers.unzipped(body)
+    except zlib.error:
+        raise Invalid(
+            {"": "the body begins as gzip does, and is damaged: send the file whole, or what is in it"}
+        ) from None
 
 
 def read_body(body: bytes, mapping: Mapping) -> list[Item]:

@@ -16,7 +16,7 @@ import structlog
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from audit import metrics
+from audit import metrics, visibility
 from audit.errors import AuditError, Invalid
 from audit.formats import canonical, redaction, spellings
 from audit.formats import event as event_format
@@ -36,7 +36,9 @@ CORRELATION = "erasures"
 LOCK_NOT_AVAILABLE = "55P03"
 REASON_MAX, BASIS_MAX, SUBJECT_MAX = 2_000, 200, 400_000
 SUBJECTS = ("ids", "query", "value")
-_BY_VALUE = "SELECT DISTINCT record_id FROM audit_erasable WHERE value = %s LIMIT %s"
+_BY_VALUE = "SELECT DISTINCT e.record_id FROM audit_erasable e {seen} WHERE e.value = %s LIMIT %s"
+# Whoever sees a part has the others left out before they are counted. OFFSET 0: each record is looked up by its id.
+_SEEN = "JOIN LATERAL (SELECT FROM audit_record r WHERE r.id = e.record_id {within} OFFSET 0) r ON true"
 _PATHS = "SELECT record_id, path FROM audit_erasable WHERE record_id = ANY(%s)"
 _HELD = "SELECT count(*) FROM audit_record r WHERE r.id = ANY(%s) AND audit_held(r)"
 _WAITING = """
@@ -237,12 +239,18 @@ def _found(asked: Asked, errors: dict[str, str]) -> list[UUID]:
     elif asked.kind == "ids":
         rows = rows.filter(id__in=_ids(asked.subject, errors))
     else:
-        value = canonical.value(asked.subject.strip()).decode()
-        rows = rows.filter(id__in=[record_id for (record_id,) in sql.rows(_BY_VALUE, [value, MAX_RECORDS + 1])])
+        rows = rows.filter(id__in=_with_value(canonical.value(asked.subject.strip()).decode()))
     ids = list(rows.order_by("id").values_list("id", flat=True)[: MAX_RECORDS + 1])
     if len(ids) > MAX_RECORDS:
         errors["subject"] = f"names more than {MAX_RECORDS:,} records: divide it, for instance by time"
     return ids
+
+
+def _with_value(value: str) -> list[UUID]:
+    """Records with a member of this value, of those that the viewer may see; one more than may be asked for."""
+    within, parameters = visibility.sql_condition("r")
+    statement = _BY_VALUE.format(seen=_SEEN.format(within=within) if within else "")
+    return [record_id for (record_id,) in sql.rows(statement, [*parameters, value, MAX_RECORDS + 1])]
 
 
 def _ids(text: str, errors: dict[str, str]) -> list[UUID]:

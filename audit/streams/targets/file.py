@@ -4,6 +4,7 @@ What was written is on the disk before the cursor moves. After a kill a torn lin
 behind its last whole one.
 """
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -59,7 +60,9 @@ class FileTarget:
         try:
             file = self._open(lines[0].leaf)
             try:
-                file.write(body)
+                # A disk that fills up takes what it has room for, and says no more than how much that was.
+                if file.write(body) != len(body):
+                    raise OSError(errno.ENOSPC, "a file took a part only: is the disk full?")
                 os.fsync(file.fileno())
             except OSError:
                 # A part of it may be there: it must not become the beginning of the next line.

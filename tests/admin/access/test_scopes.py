@@ -11,6 +11,7 @@ from django.urls import reverse
 
 import dlq.stream
 from audit.access import api_keys
+from audit.access.access_log import sight_of
 from audit.completeness import manifests, sequences, silence
 from audit.formats import event
 from audit.ingest.record import store
@@ -18,6 +19,7 @@ from audit.ledger import seal
 from audit.models import Account, AuditorScope, Gap, Quarantined, Record
 from audit.queue import discards
 from audit.queue.quarantine import quarantine
+from audit.visibility import Scope
 from dlq.message import Document, Message
 from tests.admin.conftest import logged_in, person
 from tests.audit.completeness.conftest import numbers_of
@@ -253,6 +255,31 @@ def test_nobody_widens_what_he_sees_himself() -> None:
     client.post(f"{SCOPES}{scope.pk}/delete/", {"post": "yes"})
     scope.refresh_from_db()
     assert scope.writers == ["one"]
+
+
+@pytest.mark.parametrize("whose", ["person", "group"])
+def test_nor_by_another_scope_for_themselves_or_for_a_group_of_theirs(whose: str) -> None:
+    """Who has several scopes sees what any of them covers."""
+    group, other = (Group.objects.create(name=f"team-{secrets.token_hex(4)}") for _ in range(2))
+    user, colleague = person("auditor"), person("auditor")
+    user.groups.add(Group.objects.get(name="administrator"), group)
+    mine, others = (
+        ({"user": user.pk}, {"user": colleague.pk}) if whose == "person" else ({"group": group.pk}, {"group": other.pk})
+    )
+    held = {"group": group} if whose == "person" else {"user": user}
+    AuditorScope.objects.create(writers=["one"], **held)
+    client = logged_in(user)
+    page = client.post(f"{SCOPES}add/", mine | {"writers": "two", "categories": ""})
+    assert page.status_code == 200 and "Somebody else has to" in page.content.decode()
+    assert sight_of(user) == (Scope(("one",)),)
+    assert client.post(f"{SCOPES}add/", others | {"writers": "two", "categories": ""}).status_code == 302
+    assert AuditorScope.objects.filter(**others).exists()
+
+
+def test_a_superuser_may_set_a_scope_for_themselves() -> None:
+    boss = User.objects.create_superuser(f"root-{secrets.token_hex(4)}")
+    page = logged_in(boss).post(f"{SCOPES}add/", {"user": boss.pk, "writers": "one", "categories": ""})
+    assert page.status_code == 302 and sight_of(boss) == (Scope(("one",)),)
 
 
 @pytest.mark.parametrize("who", ["auditor", "operator", "outsider"])

@@ -83,6 +83,15 @@ def test_a_file_of_a_trail_is_sent_as_it_is(cluster: Sender) -> None:
     assert [each["event_id"] for each in told["events"]] == ids
 
 
+def test_what_begins_as_gzip_and_is_none_is_refused_and_nothing_of_it_is_kept(cluster: Sender) -> None:
+    whole = gzip.compress(json.dumps({"Records": [a_trail_event()]}).encode())
+    for body in (b"\x1f\x8bno gzip", whole[:-8] + bytes(8), whole + b"more", whole[:-4]):
+        answer = cluster.post(body, "/api/v1/audit/import/cloudtrail")
+        assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json"), body
+        assert "gzip" in answer.json()["field_errors"][""]
+    assert found(cluster) == []
+
+
 def test_a_source_without_a_mapping_is_not_found_by_the_names_of_those_that_there_are(cluster: Sender) -> None:
     answer = cluster.post({}, "/api/v1/audit/import/nothing")
     assert (answer.status_code, "cloudtrail" in answer.json()["detail"]) == (404, True)

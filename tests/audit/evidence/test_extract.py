@@ -175,6 +175,18 @@ def test_what_is_personal_is_masked_on_demand() -> None:
     assert event["event_data"]["user"]["email"] == "ann@example.com"
 
 
+def test_a_word_of_no_field_is_answered_unless_it_asks_by_what_is_redacted(rules: Any) -> None:
+    word = sealed(1, event_data={"email": "ann@example.com"})
+    exporter = Sender("export")
+    answer = exporter.get(EXPORT, q=word, redact_pii="true")
+    assert answer.status_code == 200, answer.content
+    assert len(answer.json()["events"]) == 1 and "ann@" not in answer.content.decode()
+    name = rules("resource_id", event_type=f"redaction.t{secrets.token_hex(4)}").name
+    refused = exporter.get(EXPORT, q=word)
+    assert refused.status_code == 400
+    assert name in refused.json()["field_errors"]["q"] and "name the field" in refused.json()["field_errors"]["q"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "status"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connections
 from django.db.utils import ProgrammingError
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.evidence import build, export, redaction
 from audit.evidence.request import Requester
+from audit.formats import grammar
 from audit.formats import redaction as redactor
 from audit.formats.redaction import Redactor, Rule
 from audit.models import Record
@@ -316,6 +318,15 @@ def test_nobody_asks_by_what_is_redacted_for_the_answer_would_say_it(rules: Any,
     officer = Sender("export", "unredacted")
     assert officer.post({"q": query, "unredacted": True}, path=EXPORTS).status_code == 202
     assert officer.post({"q": query}, path="/api/v1/audit/statements").status_code == 201
+
+
+@pytest.mark.parametrize("text", ["alice", "-alice", "outcome:failure ali*"])
+def test_a_word_of_no_field_asks_by_each_field_that_it_is_looked_for_in(text: str) -> None:
+    query = grammar.parse(text)
+    for place in ("actor_id", "resource_id", "correlation_id"):
+        with pytest.raises(Invalid, match=f"{place}, where words without a field are looked for"):
+            redaction.refuse(query, [msgspec.to_builtins(rule(path=place))])
+    redaction.refuse(query, [msgspec.to_builtins(rule(path=place)) for place in ("actor_ip", "data.**.email")])
 
 
 def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:

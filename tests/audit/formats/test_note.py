@@ -106,6 +106,8 @@ def test_signatures_begin_after_the_last_blank_line() -> None:
         "text\n\n— name AAAAAAB=\n",
         "te\x01xt\n\n— name AAAAAAAA\n",
         "te\rxt\n\n— name AAAAAAAA\n",
+        "te\ud800xt\n\n— name AAAAAAAA\n",
+        "text\n\n— na\udfffme AAAAAAAA\n",
         "text\n\n— name AAAAAAAA",
         "text\n\n" + "— name AAAAAAAA\n" * 65,
         "x" * 70_000 + "\n\n— name AAAAAAAA\n",
@@ -116,10 +118,17 @@ def test_what_is_no_note_is_refused(damaged: str) -> None:
         note.split(damaged)
 
 
+def test_half_a_character_under_the_name_and_id_of_a_known_key_is_refused_as_no_note() -> None:
+    """It cannot be encoded, so that nothing was ever signed with it."""
+    with pytest.raises(NoteError, match="half a character"):
+        note.verify(note.join("te\ud800xt\n", [SIGNER.sign("text\n")]), [SIGNER.verifier])
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
         "",
+        "na\ud800me+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "name",
         "name+12345678",
         FOO.replace("530d903a", "530d903b"),

@@ -2,7 +2,11 @@
 
 import json
 import os
+import resource
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ import pytest
 from audit.ledger import reader
 from audit.models import Stream
 from audit.streams import cursor, kinds
+from audit.streams.faults import Unavailable
+from audit.streams.leaves import Line
 from audit.streams.stream import GaveUp, stream
 from audit.streams.targets import file as files
 from tests.audit.streams.conftest import Scene
@@ -169,6 +175,23 @@ def test_a_write_that_a_full_disk_refuses_half_way_is_undone(
     assert leaves(folder) == [*range(scene.first, scene.row().position)] and len(leaves(folder)) > len(before)
 
 
+def test_a_part_of_a_batch_is_never_taken_for_the_whole(scene: Scene, folder: Path) -> None:
+    """The kernel takes what a full disk has room for, says how much that was, and calls it no failure."""
+    target = kinds.plan_of(scene.name).target
+    lines = [Line(leaf, json.dumps({"leaf_index": leaf, "text": "x" * 50}).encode()) for leaf in range(6)]
+    target.resume()
+    try:
+        target.send(lines[:2])
+        [path] = folder.iterdir()
+        with room_for(path.stat().st_size + 100), pytest.raises(Unavailable, match="took a part"):
+            target.send(lines[2:4])
+        assert leaves(folder) == [0, 1]
+        target.send(lines[2:])
+    finally:
+        target.close()
+    assert leaves(folder) == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_last_line_is_found_where_it_is_longer_than_a_piece(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(files, "PIECE_BYTES", 7)
     path = tmp_path / "f.jsonl"
@@ -183,6 +206,19 @@ def test_the_last_line_is_found_where_it_is_longer_than_a_piece(tmp_path: Path, 
         path.write_bytes(body)
         assert files._mend(path) == last
         assert path.stat().st_size == kept
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file of this process grows above so many bytes: a write that would is cut short there."""
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def _is_folder(descriptor: int) -> bool:

@@ -21,14 +21,14 @@ def person() -> str:
     return f"zofie-{secrets.token_hex(6)}@example.org"
 
 
-def stored(email: str, count: int = 2, **changes: Any) -> list[Record]:
+def stored(email: str, count: int = 2, *, writer: str = "shop", **changes: Any) -> list[Record]:
     """So many records with this address, of one correlation."""
     correlation = f"order-{secrets.token_hex(6)}"
     documents = [
         with_id(correlation_id=correlation, event_data={"email": email, "n": n + 0.5}, actor_ip="192.0.2.7", **changes)
         for n in range(count)
     ]
-    record.record([accept(document, writer="shop", erasing=RULES) for document in documents])
+    record.record([accept(document, writer=writer, erasing=RULES) for document in documents])
     return list(Record.objects.filter(correlation_id=correlation).order_by("id"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.db.utils import DatabaseError, IntegrityError, ProgrammingError
 
-from audit import tasks
+from audit import tasks, visibility
 from audit.errors import Invalid, NothingKept
 from audit.evidence.erasure import requests
 from audit.evidence.erasure.requests import Decided, SamePerson
@@ -18,6 +18,7 @@ from audit.ledger import seal, verify
 from audit.models import ErasureRequest, Finding, Record
 from audit.models.erasure.requests import progress_of
 from audit.retention import legal_holds
+from audit.visibility import Scope, Viewer
 from tests.audit.evidence.erasure.conftest import BASIS, RULES, asked, person, stored, values
 
 
@@ -120,6 +121,23 @@ def test_it_goes_on_from_where_it_was_and_the_schedule_ends_it(monkeypatch: pyte
     progress = progress_of([request.pk])[request.pk]
     assert (progress.place, progress.erased, progress.done_at is not None) == (3, 6, True)
     assert request not in requests.waiting()
+
+
+def test_who_sees_a_part_asks_for_all_that_they_see_however_many_others_have_the_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "MAX_RECORDS", 2)
+    email, writer = person(), f"w-{secrets.token_hex(4)}"
+    stored(email, 40)
+    rows = stored(email, writer=writer)
+
+    with visibility.viewing(Viewer(find_scopes=lambda: (Scope((writer,)), Scope((), ("nowhere",))))):
+        assert requests.preview(asked(email)).records == tuple(row.pk for row in rows)
+        stored(email, 1, writer=writer)
+        with pytest.raises(Invalid, match="more than 2 records"):
+            requests.preview(asked(email))
+    with pytest.raises(Invalid, match="more than 2 records"):
+        requests.preview(asked(email))
 
 
 def test_what_cannot_be_recorded_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
