@@ -25,8 +25,10 @@ _DIGESTS = b"""
 SELECT w.id, r.digest FROM unnest(%s::uuid[]) AS w(id),
 LATERAL (SELECT digest FROM audit_record WHERE id = w.id OFFSET 0) r
 """
-# stored or parked: the same event is here, "same" with another digest. taken: another event has its id.
-Found = Literal["stored", "same", "parked", "taken"]
+_PURGED = b"SELECT id FROM unnest(%s::uuid[]) AS w(id) WHERE audit_is_purged(id)"
+# stored or parked: the same event is here, "same" with another digest. taken: another event has its id. purged: its
+# record was here, and a purge removed it; with what it said nothing can be compared.
+Found = Literal["stored", "same", "parked", "taken", "purged"]
 
 
 def look(events: Sequence[Accepted]) -> dict[UUID, Found]:
@@ -40,17 +42,26 @@ def look(events: Sequence[Accepted]) -> dict[UUID, Found]:
         digests = _stored_digests(list(by_id))
         found |= dict.fromkeys((each for each, digest in digests.items() if by_id[each].digest == digest), "stored")
         found |= _compare_stored([by_id[each] for each in digests if each not in found])
+        found |= dict.fromkeys(_purged([each for each in by_id if each not in digests]), "purged")
     except (psycopg.Error, DatabaseError, Unavailable) as error:
         log.info("import_not_compared", error=type(error).__name__)
     return found | _waiting([event for each, event in by_id.items() if each not in found])
 
 
 def _stored_digests(ids: list[UUID]) -> dict[UUID, bytes]:
+    return dict(_rows(_DIGESTS, ids))
+
+
+def _purged(ids: list[UUID]) -> list[UUID]:
+    return [event_id for (event_id,) in _rows(_PURGED, ids)] if ids else []
+
+
+def _rows(statement: bytes, ids: list[UUID]) -> list[Any]:
     if gateway().breaker.is_open:
         raise Unavailable
     with gateway().connection(TIMEOUT_S) as connection:
-        rows: list[Any] = connection.execute(_DIGESTS, (ids,), prepare=True, binary=True).fetchall()
-    return dict(rows)
+        rows: list[Any] = connection.execute(statement, (ids,), prepare=True, binary=True).fetchall()
+    return rows
 
 
 def _compare_stored(events: Sequence[Accepted]) -> dict[UUID, Found]:

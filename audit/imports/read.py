@@ -77,7 +77,8 @@ class Events:
         while (end := self._window.text.find("\n", self._window.at)) < 0:
             if not self._window.text[self._window.at :].lstrip().startswith("{") and self._window.text:
                 return False
-            if len(self._window.text) > MAX_CHARACTERS or not self._window.fill():
+            held = len(self._window.text) - self._window.at
+            if held > MAX_CHARACTERS or not self._window.fill_ahead(held + 1):
                 return False
         return isinstance(values.read(self._window.text[self._window.at : end]), dict)
 

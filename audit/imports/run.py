@@ -59,6 +59,8 @@ class Summary:
     # Why it was not read to its end; "" where it was.
     broken: str = ""
     is_whole: bool = False
+    # Of the duplicates, those of records that a purge removed.
+    purged: int = 0
     lines: int = 0
 
     @property
@@ -213,6 +215,7 @@ class _Import:
         counts: Counter[str] = Counter()
         for taken in take.bring(portion.prepared, looks=self._looks):
             counts[taken.state] += 1
+            self._summary.purged += taken.is_purged
             if taken.errors:
                 self._note(Fault(taken.item.place, taken.state, taken.errors))
         self._summary.counts += counts

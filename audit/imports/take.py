@@ -51,6 +51,8 @@ class Taken(NamedTuple):
     errors: dict[str, str] = {}  # noqa: RUF012  # never written to
     # What can be promised of it; None where it is not kept as an event, or was made by another mapping before.
     recorded: Recorded | None = None
+    # Whether it is a duplicate of a record that a purge removed.
+    is_purged: bool = False
 
     @property
     def item(self) -> Item:
@@ -69,6 +71,7 @@ class _Became(NamedTuple):
     state: State
     event: _Event
     recorded: Recorded | None = None
+    is_purged: bool = False
 
 
 class Prepared(NamedTuple):
@@ -122,8 +125,8 @@ def bring(prepared: Prepared, *, looks: bool = False) -> list[Taken]:
     copies = _copies(events, items)
     states = _record({place: each for place, each in events.items() if place not in copies}, prepared, looks=looks)
     taken = {
-        place: Taken(items, place, state, each.accepted.id, recorded=recorded)
-        for place, (state, each, recorded) in states.items()
+        place: Taken(items, place, state, each.accepted.id, recorded=recorded, is_purged=is_purged)
+        for place, (state, each, recorded, is_purged) in states.items()
     }
     for place, first in copies.items():
         state: State = "duplicate" if taken[first].state == "stored" else taken[first].state
@@ -233,7 +236,8 @@ def _record_new(new: dict[int, _Event], keep: Callable[[Sequence[Accepted]], lis
 def _here(found: known.Found, each: _Event) -> _Became:
     if found == "parked":
         return _Became("parked", each)
-    return _Became("duplicate", each, Recorded(each.accepted, "duplicate") if found == "stored" else None)
+    recorded = Recorded(each.accepted, "duplicate") if found == "stored" else None
+    return _Became("duplicate", each, recorded, is_purged=found == "purged")
 
 
 def _beside(each: _Event, prepared: Prepared) -> _Event:

@@ -139,9 +139,10 @@ def errors_of(taken: Sequence[Taken]) -> dict[str, str]:
 def summary(taken: Sequence[Taken]) -> str:
     """Return what became of the events, in a sentence."""
     counts = _counts(taken)
+    purged = sum(each.is_purged for each in taken)
     words = {
         "stored": "stored",
-        "duplicate": "there already",
+        "duplicate": f"there already ({purged} purged since)" if purged else "there already",
         "parked": "parked",
         "dead": "not mapped, and kept as they came for a person",
         "refused": "refused",

@@ -87,8 +87,7 @@ class Values:
         """Pass to the first element of the array that holds the events of an object, if it begins near its begin."""
         if self._member is None:
             return False
-        while len(self._window.text) - self._window.at < HEADER_CHARACTERS and self._window.fill():
-            pass
+        self._window.fill_ahead(HEADER_CHARACTERS)
         text, at = self._window.text, self._window.at
         for member in self._member.finditer(text, at, at + HEADER_CHARACTERS):
             if self._is_own(text, at + 1, member.start()):

@@ -11,6 +11,8 @@ from typing import IO, Any
 from audit.errors import AuditError
 
 PART_BYTES = 1024 * 1024
+# So much is unzipped at once: of what cannot be unzipped to its end all is lost.
+UNZIPPED_BYTES = 16 * 1024
 GZIP = b"\x1f\x8b"
 STANDARD_INPUT = "-"
 
@@ -24,21 +26,37 @@ class Source:
 
     def __init__(self, file: IO[bytes] | Any, name: str, size: int | None):
         # `size` is that of the file; None where it is not known.
-        self._file, self._raw, self.name, self.size = file, file, name, size
+        self._raw, self.name, self.size = file, name, size
+        self._file: Any = file
+        self._at_once = PART_BYTES
         self._out = 0
+        self._fault: Exception | None = None
 
     def unzipped(self) -> "Source":
-        self._file = gzip.GzipFile(fileobj=self._raw)
+        self._file, self._at_once = gzip.GzipFile(fileobj=self._raw), UNZIPPED_BYTES
         return self
 
     def part(self, size: int = PART_BYTES) -> bytes:
-        """Return at most `size` bytes of what comes next; b"" at the end. Raises `FileUnreadable`."""
-        try:
-            part: bytes = self._file.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            raise FileUnreadable(f"{self.name} cannot be read after {self._out:,} bytes: {error}") from None
-        self._out += len(part)
-        return part
+        """Return at most `size` bytes of what comes next; b"" at the end.
+
+        Raises `FileUnreadable`, once all that could be read before is returned.
+        """
+        pieces: list[bytes] = []
+        left = size
+        while left and self._fault is None:
+            try:
+                piece = self._file.read1(min(left, self._at_once))
+            except (OSError, EOFError, zlib.error) as error:
+                self._fault = error
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        if self._fault is not None and not pieces:
+            raise FileUnreadable(f"{self.name} cannot be read after {self._out:,} bytes: {self._fault}")
+        self._out += size - left
+        return b"".join(pieces)
 
     def passed(self) -> int | None:
         """How many bytes of the file itself were read, of its `size`; None where that is not known."""

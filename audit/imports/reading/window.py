@@ -54,13 +54,17 @@ class Window:
             self.pass_to(len(MARK))
         return bool(part)
 
-    def fill_ahead(self, characters: int) -> None:
-        """Read on until so many are held, or nothing follows. What goes wrong is told once the rest is asked for."""
+    def fill_ahead(self, characters: int) -> bool:
+        """Read on until so many are held, or nothing follows; return whether they are.
+
+        What goes wrong is told once the rest is asked for.
+        """
         while len(self.text) - self.at < characters and not self.is_whole and self._fault is None:
             try:
                 self.fill()
             except FileUnreadable as error:
                 self._fault = error
+        return len(self.text) - self.at >= characters
 
     def pass_to(self, end: int) -> str:
         """Pass over the text to `end`, and return it."""

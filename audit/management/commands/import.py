@@ -99,6 +99,9 @@ class Command(HarmlessCommand):
     def _report(self, summary: Summary) -> None:
         counts = ", ".join(f"{count:,} {WORDS[state]}" for state, count in summary.counts.items() if count)
         self.stdout.write(f"{summary.name}: {summary.events:,} events: {counts or 'none'}")
+        if summary.purged:
+            end = "was purged since: it is" if summary.purged == 1 else "were purged since: they are"
+            self.stdout.write(f"  of those that were there {summary.purged:,} {end} not stored again")
         if (at := summary.began_at) is not None:
             self.stdout.write(f"  went on after line {at.line:,}, byte {at.offset:,}: what is before was taken then")
         for fault in summary.faults:
@@ -143,6 +146,7 @@ def _record(summary: Summary, mapping: Mapping, writer: str) -> None:
         mapping=mapping.made_by,
         mapping_sha256=mapping.digest,
         counts=dict(summary.counts),
+        purged=summary.purged or None,
         began_at_byte=summary.began_at.offset if summary.began_at else None,
         not_whole=summary.broken or None,
     )

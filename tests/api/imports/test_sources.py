@@ -13,9 +13,10 @@ from audit.formats.grammar import Query
 from audit.ledger.seal import Sealer
 from audit.models import Record
 from tests.api.conftest import closed_breaker
+from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import PINNED, made, path
-from tests.audit.imports.conftest import FIELD
+from tests.audit.imports.conftest import FIELD, a_trail_event, purged_event
 from tests.auditor import verify
 from tests.servers import RECEIPT_KEY
 
@@ -112,6 +113,19 @@ def test_samples_come_in_once_by_whichever_way(name: str, sender: Sender) -> Non
     assert len(found) >= 1, [(row.actor_id, row.resource_id, row.event_action, row.event_outcome) for row in rows]
     if source.kept:
         assert f"{source.kept} not mapped, kept as they came" in command(sender, name)
+
+
+@pytest.mark.slow
+def test_a_purged_event_costs_the_others_of_its_request_nothing(elsewhere: Scene) -> None:
+    sender = Sender("write")
+    body = {"Records": [a_trail_event(), purged_event(sender.name)]}
+    answer = sender.post(body, "/api/v1/audit/import/cloudtrail")
+    assert answer.status_code == 201, answer.content
+    said = answer.json()
+    assert [each["state"] for each in said["events"]] == ["stored", "duplicate"]
+    assert said["message"] == "2 events: 1 stored, 1 there already (1 purged since)"
+    (signed,) = said["receipts"]
+    assert said["events"][1]["event_id"] not in signed
 
 
 def test_one_search_finds_all_sources_and_each_is_proved(sender: Sender, tmp_path: Path) -> None:

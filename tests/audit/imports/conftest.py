@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from audit.imports import catalogue
+from audit.imports.convert import convert
 from audit.imports.mapping import Mapping
 from audit.imports.read import read
 from audit.imports.take import Taken, take
 from audit.models import Writer
+from audit.retention import purge
 from tests.audit.conftest import closed_breaker
 from tests.audit.ingest.conftest import empty_queue
+from tests.audit.retention.conftest import BEN, aged, ago, approved, backdated_floors, here
 
 FIELD = Path(__file__).parents[2] / "data" / "field"
 
@@ -53,6 +56,17 @@ def a_cluster_event(**changes: Any) -> dict[str, Any]:
         "stageTimestamp": "2026-03-02T03:04:05.130211Z",
     }
     return event | changes
+
+
+def purged_event(writer: str) -> dict[str, Any]:
+    """An event of CloudTrail that was stored for a writer forty days ago, and that a purge removed."""
+    trail, event = catalogue.find("cloudtrail"), a_trail_event()
+    document = convert(event, trail, writer=writer, now=ago(40)).document
+    backdated_floors(document["event_category"], [(30, ago(4_000))])
+    old = aged(ago(40), writer=writer, **document)
+    purge.run(approved(), by=BEN)
+    assert here([old]) == set()
+    return event
 
 
 def event_list(*events: Any) -> dict[str, Any]:

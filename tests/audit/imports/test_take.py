@@ -13,7 +13,8 @@ from audit.models import Record
 from audit.postgres.gateway import gateway
 from audit.queue import drain
 from audit.schemas import in_force
-from tests.audit.imports.conftest import a_cluster_event, a_trail_event, event_list, took
+from tests.attacks.scene import Scene
+from tests.audit.imports.conftest import a_cluster_event, a_trail_event, event_list, purged_event, took
 from tests.audit.schemas.conftest import registered
 
 
@@ -120,6 +121,21 @@ def test_what_waits_is_stored_by_a_drain_once_its_mapping_maps_it(
     drain.drain(seconds=20)
     (row,) = Record.objects.filter(writer=foreign_writer)
     assert (row.event_data, row.event_type) == (event, "cloudtrail.create_user")
+
+
+@pytest.mark.slow
+def test_what_was_purged_is_there_already_and_keeps_nothing_else_back(elsewhere: Scene, foreign_writer: str) -> None:
+    """The trail is imported again each night, also after a purge."""
+    gone = purged_event(foreign_writer)
+    events = [a_trail_event(), gone, a_trail_event()]
+    taken = took(events, "cloudtrail", foreign_writer)
+    assert [each.state for each in taken] == ["stored", "duplicate", "stored"]
+    assert [each.is_purged for each in taken] == [False, True, False]
+    assert taken[1].recorded is None, "nothing can be promised of what is gone"
+    assert states([gone, *events], "cloudtrail", foreign_writer) == ["duplicate"] * 4
+    assert Record.objects.filter(writer=foreign_writer).count() == 2
+    told = Record.objects.filter(event_type="audit.event.conflict", event_data__offered_by=foreign_writer)
+    assert not told.exists()
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.models import Record, Writer
-from tests.audit.imports.conftest import FIELD
+from tests.attacks.scene import Scene
+from tests.audit.imports.conftest import FIELD, a_trail_event, purged_event
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def test_what_is_not_mapped_is_named_and_is_no_success(writer: str, tmp_path: Pa
     assert (status, "2 events: 2 not mapped" in printed) == (3, True)
     assert "line 1: not mapped: eventTime: is missing" in printed
     assert not Record.objects.filter(writer=writer).exists()
+
+
+@pytest.mark.slow
+def test_a_file_with_a_purged_event_is_imported_to_its_end(elsewhere: Scene, writer: str, tmp_path: Path) -> None:
+    path = tmp_path / "trail.json"
+    path.write_text(json.dumps([a_trail_event(), purged_event(writer), a_trail_event()]), encoding="utf-8")
+    for counts in ("2 stored, 1 there already", "3 there already"):
+        status, printed = imported("cloudtrail", path, "--writer", writer)
+        assert (status, f"3 events: {counts}" in printed) == (0, True), printed
+        assert "of those that were there 1 was purged since: it is not stored again" in printed
+    runs = Record.objects.filter(event_type="audit.import.run", event_data__writer=writer)
+    assert [row.event_data["purged"] for row in runs] == [1, 1]
 
 
 def test_a_mapping_of_ones_own_makes_events_of_a_csv(writer: str, tmp_path: Path) -> None:

@@ -53,14 +53,10 @@ def id_of(moment: datetime) -> UUID:
     )
 
 
-def aged(stored_at: datetime, *, erasing: Rules | None = None, **changes: Any) -> UUID:
+def aged(stored_at: datetime, *, writer: str = "tests", erasing: Rules | None = None, **changes: Any) -> UUID:
     """Store an event as the store would have at that time, under rules of erasure; return its id."""
     given = {"event_timestamp": stored_at.isoformat(), "event_id": str(id_of(stored_at))} | changes
-    accepted = event.accept(
-        an_event(**given),
-        writer=str(changes.pop("writer", "tests")) if "writer" in changes else "tests",
-        erasing=erasing,
-    )
+    accepted = event.accept(an_event(**given), writer=writer, erasing=erasing)
     with connections["owner"].cursor() as cursor:
         cursor.execute(INSERT, [accepted.digest, stored_at, stored_at, accepted.body.decode()])
         for path, kept in (accepted.beside or {}).items():
