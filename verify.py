@@ -2101,6 +2101,7 @@ def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key], lea
 # --- Purged leaves in bundles -----------------------------------------------------------------
 
 PURGE_COMPLETED = "audit.purge.completed"
+OWN_WRITER = "auditsite"
 
 
 class Covered(NamedTuple):
@@ -2167,6 +2168,8 @@ def read_purges(bundle: Bundle, manifest: dict[str, Any], trust: Trust, keys: li
                 check_record(record, read_proof(str(value["proof"])), trust)
                 if record.get("event_type") != PURGE_COMPLETED:
                     raise Altered(f"it is no record of the type {PURGE_COMPLETED}")
+                if record["writer"] != OWN_WRITER:  # whoever may write can send an event of this type
+                    raise Altered(f"it is a record of the writer {str(record['writer'])[:60]!r}, not of the store")
                 certificate = read_certificate(str(record["event_data"]["note"]), keys)
                 text = bundle.text(ranges[name]) if ranges.get(name) else None
                 found = certified_ranges(certificate, text)

@@ -3,7 +3,7 @@
 // erased. The store makes commitments in formats/erasable/commitments.py.
 
 import { canonical, member, said } from "./json.js";
-import { memberAt, pathParts, replaced } from "./paths.js";
+import { isWithin, memberAt, overlap, pathParts, replaced } from "./paths.js";
 import { sha256 } from "./sha256.js";
 import { Altered, Lacking, hex, joined } from "./words.js";
 
@@ -31,20 +31,26 @@ export function committed(record) {
   return event;
 }
 
-/** Each value that can be erased is the one that was accepted, or is said to be erased. Raises `Altered`. */
-export function checkValues(record) {
+/**
+ * Each value that can be erased is the one that was accepted, or is said to be erased. Raises `Altered`.
+ * `hidden` has the paths, in parts, of what is redacted: what stands there has no salt.
+ */
+export function checkValues(record, hidden = []) {
   const [commitments, salts, erased] = ["erasable", ...BESIDE].map((name) => mapOf(record, name));
   for (const path of [...salts.keys(), ...erased.keys()].sort()) {
     if (!commitments.has(path)) throw new Altered(`${path} was never accepted as something that can be erased`);
   }
   for (const path of [...commitments.keys()].sort()) {
-    const value = memberAt(record, pathParts(path));
+    const parts = pathParts(path);
+    if (hidden.some((other) => isWithin(parts, other))) continue;
+    const value = memberAt(record, parts);
     if (erased.has(path)) {
       if (salts.has(path) || !isStandIn(path, value)) {
         throw new Altered(`${path} is said to be erased, and its value is still here`);
       }
       continue;
     }
+    if (hidden.some((other) => overlap(parts, other))) continue;
     if (!salts.has(path)) throw new Altered(`${path} lost its value: it is not here, and is not said to be erased`);
     if (!HEX32.test(said(salts.get(path)))) throw new Altered(`${path} has a salt that is not 32 bytes in hex`);
     const salt = Uint8Array.from(salts.get(path).match(/../g), (byte) => parseInt(byte, 16));
@@ -57,20 +63,23 @@ export function checkValues(record) {
 /** What is said to be erased: how many members, by the words for it. */
 export class Erasures {
   #members = new Map();
+  #committed = 0;
 
-  note(record) {
+  /** Count what a record says is erased; what it commits to is proved where its content is. */
+  note(record, isProved = true) {
     for (const facts of mapOf(record, "erased").values()) {
       const the = (name) => said(member(facts, name));
       const words = `erased under ${the("basis")} on ${the("at").slice(0, 10)}, by request ${the("request")}`;
       this.#members.set(words, (this.#members.get(words) ?? 0) + 1);
+      if (isProved) this.#committed++;
     }
   }
 
   /** What was erased is committed to; when and why it went is only stated. */
   report(report) {
     if (!this.#members.size) return;
-    const count = [...this.#members.values()].reduce((sum, members) => sum + members);
-    report.checked.push(`of ${count} erased members the log has commitments: nobody can show what they were`);
+    const count = this.#committed;
+    if (count) report.checked.push(`of ${count} erased members the log has commitments: nobody can show what they were`);
     for (const words of [...this.#members.keys()].sort()) {
       report.stated.push(`that ${this.#members.get(words)} members were ${words}`);
     }

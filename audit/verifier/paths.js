@@ -17,6 +17,9 @@ export function pathParts(path) {
   return parts[0] === "data" ? ["event_data", ...parts.slice(1)] : parts;
 }
 
+/** Whether a path leads to a place within the other's, or to the same. */
+export const isWithin = (parts, others) => others.every((other, place) => parts[place] === other);
+
 /** Whether one of two paths leads to a place within the other's, or to the same. */
 export const overlap = (parts, others) => parts.slice(0, others.length).every((part, place) => part === others[place]);
 

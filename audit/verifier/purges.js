@@ -7,6 +7,7 @@ import { purgedRows } from "./rows.js";
 import { Altered, Uncovered, cut, quoted, unbase64 } from "./words.js";
 
 const COMPLETED = "audit.purge.completed";
+const OWN_WRITER = "auditsite";
 const CERTIFICATES = "purges.jsonl";
 
 /** The certificates in a bundle, by the records that they are, and the leaves that were found to be under each. */
@@ -90,6 +91,10 @@ export async function readPurges(zip, manifest, trust, keys) {
 async function readPurge(zip, record, proof, file, trust, keys) {
   await checkRecord(record, readProof(said(proof)), trust);
   if (record.get("event_type") !== COMPLETED) throw new Altered(`it is no record of the type ${COMPLETED}`);
+  const writer = member(record, "writer"); // whoever may write can send an event of this type
+  if (writer !== OWN_WRITER) {
+    throw new Altered(`it is a record of the writer ${quoted(said(writer, 60))}, not of the store`);
+  }
   const certificate = await readCertificate(said(member(member(record, "event_data"), "note")), keys);
   const ranges = certifiedRanges(certificate, file ? zip.text(file) : null);
   return { plan: member(certificate, "plan"), ranges };

@@ -3,13 +3,13 @@
 import { BESIDE, checkValues, committed, pathsIn } from "./erasable.js";
 import { canonical, member, parse, said } from "./json.js";
 import { leafHash } from "./merkle.js";
-import { memberAt, overlap, pathParts, without } from "./paths.js";
+import { isWithin, memberAt, overlap, pathParts, without } from "./paths.js";
 import { STORE_MEMBERS, entryLeaf, object } from "./records.js";
 import { Altered, IN_FIELD, hex, lines, quoted } from "./words.js";
 
 const NEVER_REDACTED = [
   "event_id", "event_timestamp", "version", "event_type", "event_category", "event_action", "event_outcome",
-  "writer", "leaf_index", ...STORE_MEMBERS,
+  "writer", "leaf_index", "erasable", "redacted", ...BESIDE, ...STORE_MEMBERS,
 ];
 /** What each method leaves of a value. */
 const LEFT = new Map([
@@ -47,8 +47,10 @@ export class Redactions {
       checkPlace(record, path, this.rules.get(rule), rule);
       this.#members.set(rule, (this.#members.get(rule) ?? 0) + 1);
     }
+    const hidden = [...named.keys()].map(pathParts);
+    checkValues(record, hidden);
     const whole = this.originals?.get(said(record.get("event_id")));
-    if (whole) this.#open(record, whole, [...named.keys()]);
+    if (whole && shows(whole, record, hidden)) this.#opened++;
     return entryLeaf(record);
   }
 
@@ -81,24 +83,35 @@ export class Redactions {
     const whole = `give them whole ${IN_FIELD["--originals"]} to check it`;
     report.stated.push(`what remains of the content of ${this.closed} redacted records; ${whole}`);
   }
+}
 
-  /** Compare with the record as it was: it has this digest, and differs in what is redacted alone. */
-  #open(record, whole, paths) {
-    checkValues(whole);
-    if (hex(leafHash(canonical(committed(whole)))) !== member(record, "digest")) {
-      throw new Altered("the original that was given is not this record: its digest is another");
-    }
-    const erased = [record, whole].flatMap((one) => pathsIn(one, "erased"));
-    let left;
-    [left, whole] = [record, whole].map(
-      (one) => new Map([...one].filter(([name]) => ![...STORE_MEMBERS, ...BESIDE].includes(name))),
-    );
-    for (const path of [...paths, ...erased]) [left, whole] = [left, whole].map((one) => without(one, pathParts(path)));
-    if (hex(canonical(left)) !== hex(canonical(whole))) {
-      throw new Altered("under cover of redaction its content was changed: the original says something else");
-    }
-    this.#opened++;
+/**
+ * Whether the record as it was shows all that remains: it has this digest, and differs in what is redacted.
+ * Raises `Altered` where it says something else.
+ */
+function shows(whole, record, hidden) {
+  checkValues(whole);
+  if (hex(leafHash(canonical(committed(whole)))) !== member(record, "digest")) {
+    throw new Altered("the original that was given is not this record: its digest is another");
   }
+  // What is said to be erased is left out below, so it must be what the original commits to, and nothing else.
+  const commitments = (one) => hex(canonical(one.get("erasable") ?? new Map()));
+  if (commitments(record) !== commitments(whole)) {
+    throw new Altered("the original that was given commits to other members that can be erased");
+  }
+  const [gone, told, salted] = [pathsIn(whole, "erased"), pathsIn(record, "erased"), pathsIn(record, "salts")];
+  let [left, original] = [record, whole].map(
+    (one) => new Map([...one].filter(([name]) => ![...STORE_MEMBERS, ...BESIDE].includes(name))),
+  );
+  for (const parts of [...hidden, ...[...told, ...gone].map(pathParts)]) {
+    [left, original] = [left, original].map((one) => without(one, parts));
+  }
+  if (hex(canonical(left)) !== hex(canonical(original))) {
+    throw new Altered("under cover of redaction its content was changed: the original says something else");
+  }
+  // What was erased since, and is shown in part, without its salt, has nothing left to be compared with.
+  const alone = gone.filter((path) => ![...told, ...salted].includes(path)).map(pathParts);
+  return alone.every((parts) => hidden.some((other) => isWithin(parts, other)));
 }
 
 /** Raises `Altered` where no rule of the manifest asks for a place, or its value is not what the method leaves. */

@@ -88,8 +88,9 @@ export class Volumes {
   #leaf(record) {
     const named = record.get("redacted");
     record.delete("redacted");
+    const closed = this.redactions.closed;
     const leaf = named === undefined ? leafOf(record) : this.redactions.leaf(record, named);
-    this.erasures.note(record);
+    this.erasures.note(record, this.redactions.closed === closed);
     this.#content(committed(record), named ?? new Map());
     return leaf;
   }

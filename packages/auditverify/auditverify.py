@@ -563,16 +563,25 @@ def stand_in(path: str) -> Any:
     return {} if path == "event_data" else INSTEAD
 
 
-def check_values(record: dict[str, Any]) -> None:
-    """Each value that can be erased is the one that was accepted, or is said to be erased. Raises `Altered`."""
+def check_values(record: dict[str, Any], hidden: list[list[str]] | None = None) -> None:
+    """Each value that can be erased is the one that was accepted, or is said to be erased. Raises `Altered`.
+
+    `hidden` has the paths, in parts, of what is redacted: what stands there has no salt.
+    """
+    hidden = hidden or []
     commitments, salts, erased = (record.get(name) or {} for name in ("erasable", *BESIDE))
     for path in sorted({*salts, *erased} - {*commitments}):
         raise Altered(f"{path} was never accepted as something that can be erased")
     for path, commitment in sorted(commitments.items()):
-        value = member_at(record, path_parts(path))
+        parts = path_parts(path)
+        if any(parts[: len(other)] == other for other in hidden):
+            continue
+        value = member_at(record, parts)
         if path in erased:
             if path in salts or value != stand_in(path):
                 raise Altered(f"{path} is said to be erased, and its value is still here")
+            continue
+        if any(overlap(parts, other) for other in hidden):
             continue
         if path not in salts:
             raise Altered(f"{path} lost its value: it is not here, and is not said to be erased")
@@ -587,18 +596,21 @@ class Erasures:
     """What is said to be erased: how many members, by the words for it."""
 
     members: dict[str, int] = field(default_factory=dict)
+    committed: int = 0
 
-    def note(self, record: dict[str, Any]) -> None:
+    def note(self, record: dict[str, Any], *, is_proved: bool = True) -> None:
+        """Count what a record says is erased; what it commits to is proved where its content is."""
         for facts in (record.get("erased") or {}).values():
             words = f"erased under {facts['basis']} on {facts['at'][:10]}, by request {facts['request']}"
             self.members[words] = self.members.get(words, 0) + 1
+            self.committed += is_proved
 
     def report(self, report: "Report") -> None:
         """Say that what was erased is committed to; when and why it went is only stated."""
         if not self.members:
             return
-        count = sum(self.members.values())
-        report.checked.append(f"of {count} erased members the log has commitments: nobody can show what they were")
+        if count := self.committed:
+            report.checked.append(f"of {count} erased members the log has commitments: nobody can show what they were")
         report.stated += [f"that {count} members were {words}" for words, count in sorted(self.members.items())]
         report.stated.append("that these erasures were approved")
 
@@ -1234,8 +1246,9 @@ class Volumes:
             self.received += received_within(record, self.manifest.get("received"))
             try:
                 named = record.pop("redacted", None)
+                closed = self.redactions.closed
                 leaf = leaf_of(record) if named is None else self.redactions.leaf(record, named)
-                self.erasures.note(record)
+                self.erasures.note(record, is_proved=self.redactions.closed == closed)
                 self._content(committed(record), named)
                 if not why:
                     tree.add(index, leaf)
@@ -1440,7 +1453,7 @@ def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -
 
 PATH_PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
 NEVER_REDACTED = ("event_id", "event_timestamp", "version", "event_type", "event_category", "event_action")
-NEVER_REDACTED += ("event_outcome", "writer", "leaf_index", *STORE_MEMBERS)
+NEVER_REDACTED += ("event_outcome", "writer", "leaf_index", "erasable", "redacted", *BESIDE, *STORE_MEMBERS)
 # What each method leaves of a value.
 LEFT = {
     "remove": re.compile(r"\Z"),
@@ -1459,6 +1472,11 @@ class Redactions:
     opened: int = 0
     members: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def closed(self) -> int:
+        """How many records have redacted members, and no original that shows what remains of them."""
+        return self.records - self.opened
+
     def leaf(self, record: dict[str, Any], named: Any) -> bytes:
         """The leaf hash of a record that is redacted. Raises `Altered` where it is more than the manifest says."""
         if not isinstance(named, dict) or not named:
@@ -1467,8 +1485,10 @@ class Redactions:
         for path, rule in named.items():
             self._check(record, path, self.rules.get(rule), rule)
             self.members[rule] = self.members.get(rule, 0) + 1
+        hidden = [path_parts(path) for path in named]
+        check_values(record, hidden)
         if (whole := self.originals.get(str(record.get("event_id")))) is not None:
-            self._open(record, whole, list(named))
+            self.opened += self._shows(whole, record, hidden)
         return entry_leaf(record)
 
     def end(self, manifest: dict[str, Any]) -> Iterator[str]:
@@ -1495,21 +1515,29 @@ class Redactions:
         if not LEFT[rule["method"]].match("" if value is None else value if isinstance(value, str) else "?"):
             raise Altered(f"{path} is redacted by {name}, and is not what the method {rule['method']} leaves")
 
-    def _open(self, record: dict[str, Any], whole: dict[str, Any], paths: list[str]) -> None:
-        """Compare with the record as it was: it has this digest, and differs in what is redacted alone."""
+    def _shows(self, whole: dict[str, Any], record: dict[str, Any], hidden: list[list[str]]) -> bool:
+        """Whether the record as it was shows all that remains: it has this digest, and differs in what is redacted.
+
+        Raises `Altered` where it says something else.
+        """
         check_values(whole)
         if hashlib.sha256(b"\x00" + canonical(committed(whole))).hexdigest() != record["digest"]:
             raise Altered("the original that was given is not this record: its digest is another")
-        erased = [*(record.get("erased") or {}), *(whole.get("erased") or {})]
-        left, whole = (
+        # What is said to be erased is left out below, so it must be what the original commits to, and nothing else.
+        if canonical(record.get("erasable") or {}) != canonical(whole.get("erasable") or {}):
+            raise Altered("the original that was given commits to other members that can be erased")
+        gone, said = whole.get("erased") or {}, record.get("erased") or {}
+        left, original = (
             {name: value for name, value in each.items() if name not in (*STORE_MEMBERS, *BESIDE)}
             for each in (record, whole)
         )
-        for path in (*paths, *erased):
-            left, whole = without(left, path_parts(path)), without(whole, path_parts(path))
-        if canonical(left) != canonical(whole):
+        for parts in (*hidden, *map(path_parts, {**said, **gone})):
+            left, original = without(left, parts), without(original, parts)
+        if canonical(left) != canonical(original):
             raise Altered("under cover of redaction its content was changed: the original says something else")
-        self.opened += 1
+        # What was erased since, and is shown in part, without its salt, has nothing left to be compared with.
+        alone = [path_parts(path) for path in gone if path not in said and path not in (record.get("salts") or {})]
+        return all(any(parts[: len(other)] == other for other in hidden) for parts in alone)
 
 
 def path_parts(path: str) -> list[str]:
@@ -1741,7 +1769,7 @@ def report_content(evidence: Evidence, report: Report) -> None:
     if not evidence.volumes.records:
         return
     redactions = evidence.volumes.redactions
-    where = " where it is not redacted" if redactions.opened < redactions.records else ""
+    where = " where it is not redacted" if redactions.closed else ""
     report.checked.append(f"each record is in the log, and as it was sealed{where}")
     if evidence.manifest["kind"] != "range" and evidence.manifest["terms"]:
         report.checked.append(f"each record matches the query{where}: {terms_text(evidence.manifest['terms'])}")
@@ -1783,7 +1811,7 @@ def report_redactions(manifest: dict[str, Any], redactions: Redactions, report: 
         report.checked.append(
             f"{redactions.opened} redacted records say what their originals say, but for what is redacted"
         )
-    if closed := redactions.records - redactions.opened:
+    if closed := redactions.closed:
         report.checked.append(f"place, digest and times of {closed} redacted records")
         report.stated.append(
             f"what remains of the content of {closed} redacted records; give them whole with --originals to check it"
@@ -1820,7 +1848,7 @@ def end_evidence(evidence: Evidence, drawn_again: list[str] | None = None) -> st
         say(f"{NOT_COVERED}  the bundle holds no record: {why}")
         return NOT_COVERED
     verdict, redactions = verdict_of(Result(verdict=VERIFIED), evidence.trust), evidence.volumes.redactions
-    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+    return REDACTED if verdict == VERIFIED and redactions.closed else verdict
 
 
 # --- Signed statements ------------------------------------------------------------------------
@@ -2073,6 +2101,7 @@ def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key], lea
 # --- Purged leaves in bundles -----------------------------------------------------------------
 
 PURGE_COMPLETED = "audit.purge.completed"
+OWN_WRITER = "auditsite"
 
 
 class Covered(NamedTuple):
@@ -2139,6 +2168,8 @@ def read_purges(bundle: Bundle, manifest: dict[str, Any], trust: Trust, keys: li
                 check_record(record, read_proof(str(value["proof"])), trust)
                 if record.get("event_type") != PURGE_COMPLETED:
                     raise Altered(f"it is no record of the type {PURGE_COMPLETED}")
+                if record["writer"] != OWN_WRITER:  # whoever may write can send an event of this type
+                    raise Altered(f"it is a record of the writer {str(record['writer'])[:60]!r}, not of the store")
                 certificate = read_certificate(str(record["event_data"]["note"]), keys)
                 text = bundle.text(ranges[name]) if ranges.get(name) else None
                 found = certified_ranges(certificate, text)

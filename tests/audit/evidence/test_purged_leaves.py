@@ -15,10 +15,10 @@ from audit.errors import Invalid
 from audit.evidence import build, export, statements
 from audit.ledger import purged as purged_ledger
 from audit.ledger import reader
-from audit.models import ArchivedRecord, Export
+from audit.models import ArchivedRecord, Export, Record
 from audit.retention import purge
 from tests.audit.evidence import test_statements as of_statements
-from tests.audit.evidence.conftest import ME, PINNED, lines_of, made, path, put, signed_anew, unpacked
+from tests.audit.evidence.conftest import ME, PINNED, lines_of, made, path, put, sealed, signed_anew, unpacked
 from tests.audit.retention.conftest import BEN, aged, ago, approved, here, seal, short
 from tests.auditor import parts, verify
 
@@ -350,6 +350,20 @@ def test_a_sealed_record_of_another_type_is_no_certificate(tmp_path: Path, check
     status, printed = checked(folder)
     assert status == 1
     assert "it is no record of the type audit.purge.completed" in printed, printed
+
+
+def test_a_record_of_a_writer_is_no_certificate_whatever_it_holds(tmp_path: Path, checked: Any) -> None:
+    """Any writer may send an event of the type: with the key of receipts an insider hid living records so."""
+    folder = unpacked(of_purged(), tmp_path / "bundle")
+    note = rows(folder, "purges.jsonl")[0]["record"]["event_data"]["note"]
+    word = sealed(1, event_type="audit.purge.completed", event_data={"note": note})
+    record = Record.objects.get(correlation_id=word)
+    proof = reader.evidence(record.pk).proof.text
+    write(folder, "purges.jsonl", [{"proof": proof, "record": record.as_json() | {"state": "sealed"}}])
+    in_purged(lambda found: [row.update(certificate=str(record.pk)) for row in found])(folder)
+    signed_anew(folder, lambda manifest: manifest["purges"][0].update(certificate=str(record.pk)))
+    status, printed = checked(folder)
+    assert (status, "it is a record of the writer 'tests', not of the store" in printed) == (1, True), printed
 
 
 def test_a_manifest_that_counts_other_purged_leaves_is_refused(tmp_path: Path, checked: Any) -> None:

@@ -215,7 +215,31 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     put(folder, [json.dumps(record).encode() + b"\n", *lines[1:]])
 
 
+ERASED = {"basis": "GDPR Art. 17(1)(b)", "at": "2026-08-18T10:00:00.000000Z", "request": 1}
+SALTED = {"actor_id": "00" * 32}
+
+
 MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a member called erased that has no commitment": (
+        lambda record: record.update(actor_id="mallory", erased={"actor_id": ERASED}),
+        "actor_id was never accepted as something that can be erased",
+    ),
+    "a member with a salt and no commitment": (
+        lambda record: record.update(actor_id="mallory", salts=SALTED),
+        "actor_id was never accepted as something that can be erased",
+    ),
+    "a member called erased whose value is here": (
+        lambda record: record.update(erased={"actor_id": ERASED}, erasable=SALTED),
+        "actor_id is said to be erased, and its value is still here",
+    ),
+    "a value that does not fit its commitment": (
+        lambda record: record.update(salts=SALTED, erasable=SALTED),
+        "actor_id is not the value that was accepted",
+    ),
+    "a commitment called redacted": (
+        lambda record: record["redacted"].update({"erasable": next(iter(record["redacted"].values()))}),
+        "a rule that does not ask for it",
+    ),
     "a member changed that no rule names": (
         lambda record: record["redacted"].update({"event_data.kept": next(iter(record["redacted"].values()))}),
         "a rule that does not ask for it",
@@ -293,6 +317,31 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
     other = tmp_path / "other.jsonl"
     other.write_bytes((tmp_path / "whole" / "records-0001.jsonl").read_bytes().replace(b"ann@example.org", b"x"))
     assert "the original that was given is not this record" in checked(path(bundle), "--originals", str(other))[1]
+
+
+def test_what_is_called_erased_is_left_out_only_where_the_original_commits_to_it(
+    made: Made, checked: Any, tmp_path: Path
+) -> None:
+    """An insider called erased what they changed; it was left out of both sides, and the rest was the same."""
+    bundle = made()
+    whole = build.resume(export.request(ME._replace(may_unredacted=True), query=bundle.query, unredacted=True))
+    originals = str(unpacked(whole, tmp_path / "whole") / "records-0001.jsonl")
+    folder = unpacked(bundle, tmp_path / "bundle")
+    forged = {"erasable": SALTED | {"erasable": ""}, "erased": {"actor_id": ERASED, "erasable": ERASED}}
+    for more, words in (
+        ({"erased": {"actor_id": ERASED}}, "actor_id was never accepted as something that can be erased"),
+        ({"erasable": SALTED, "erased": {"actor_id": ERASED}}, "commits to other members that can be erased"),
+        (forged, "erasable is said to be erased, and its value is still here"),
+    ):
+        changed(folder, lambda record, more=more: record.update(actor_id="$erasable", **more))
+        signed_anew(folder)
+        status, printed = checked(folder, "--originals", originals)
+        assert (status, words in printed) == (1, True), printed
+    changed(folder, lambda record: record.update(erasable=SALTED, erased={"actor_id": ERASED}))
+    signed_anew(folder)
+    status, printed = checked(folder)
+    assert (status, "the log has commitments" in printed) == (4, False), "without its original nothing shows that"
+    assert "that 1 members were erased under GDPR Art. 17(1)(b) on 2026-08-18" in parts(printed)["Stated"]
 
 
 ORACLES = ("data.user.email:ann@example.org", "-data.user.email:x", "ip:192.0.2.7", "data.user.email:a data.kept:1.5")

@@ -115,6 +115,17 @@ def test_a_redacted_value_is_there_without_its_salt_and_the_others_with_theirs(
     status, printed = checked(path(bundle_of(rows)), "--originals", str(originals))
     assert status == 0, printed
 
+    for change, because in (
+        (lambda forged: forged.update(actor_ip="198.51.100.1"), "actor_ip is not the value that was accepted"),
+        (lambda forged: forged["salts"].clear(), "actor_ip lost its value"),
+    ):
+        forged = json.loads(json.dumps(record))
+        change(forged)
+        put(tmp_path / "bundle", [json.dumps(forged, separators=(",", ":")).encode() + b"\n"])
+        signed_anew(tmp_path / "bundle")
+        status, printed = checked(tmp_path / "bundle", "--originals", str(originals))
+        assert (status, because in printed) == (1, True), printed
+
     record["salts"]["event_data.email"] = "00" * 32
     put(tmp_path / "bundle", [json.dumps(record, separators=(",", ":")).encode() + b"\n"])
     signed_anew(tmp_path / "bundle")
