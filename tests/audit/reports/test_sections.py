@@ -15,7 +15,9 @@ from audit.errors import Invalid
 from audit.evidence import build as evidence_build
 from audit.evidence import export, statements
 from audit.evidence.request import Requester
+from audit.formats.event import accept
 from audit.ingest import trail
+from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
 from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet
 from audit.queue import outages
@@ -141,6 +143,33 @@ def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
     assert retention._uncovered([(0, 99)], 12) == 0
 
 
+def acts_of(day: date, event_type: str, count: int, *, hour: int, outcome: str = "success") -> None:
+    """So many acts of the store, as of an hour of the day."""
+    act = trail.document(event_type, actor="olga", outcome=outcome, correlation=f"rr-{secrets.token_hex(4)}")
+    events = [act | {"event_timestamp": f"{day}T{hour:02}:00:{n % 60:02}Z"} for n in range(count)]
+    store([accept(event, writer=OWN_WRITER) for event in events], timeout_s=20)
+
+
+def test_what_a_table_does_not_count_takes_no_place_in_it_however_much_came_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acts, "MAX_ROWS", 4)
+    day = own_days()
+    acts_of(day, "audit.writer.changed", 5, hour=1)
+    acts_of(day, "audit.parked.paused", 1, hour=2)  # counted by two figures
+    acts_of(day, "audit.person.logged_in", 45, hour=3)
+    acts_of(day, "audit.verification.ended", 2, hour=1, outcome="failure")
+    acts_of(day, "audit.verification.ended", 45, hour=3)
+    basis = a_basis(day, day)
+    (changes,), (alerts,) = acts.changes(basis).tables, acts.alerts(basis).tables
+    assert [row.cells[1] for row in changes.rows] == ["audit.parked.paused", *["audit.writer.changed"] * 3]
+    assert changes.left_off == 2
+    assert [row.cells[1] for row in alerts.rows] == ["audit.verification.ended"] * 2
+    assert alerts.left_off == 0
+    before = Snapshot(day, day, basis.checkpoint, version=5)
+    assert [acts.changes(before).tables[0].rows, acts.alerts(before).tables[0].rows] == [(), ()], "as reports of then"
+
+
 def test_statements_and_exports_are_told_under_access() -> None:
     sealed()
     before = figures(made())
@@ -184,7 +213,7 @@ def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_ma
     trail.add("audit.expectation.unmet", actor=OWN_WRITER, correlation="completeness")
     sealed()
     versions = []
-    for version in (1, 2, 3, 4, 5):
+    for version in (1, 2, 3, 4, 5, 6):
         with monkeypatch.context() as before:
             before.setattr(build, "VERSION", version)
             report = made(names=("soc2",))
@@ -192,14 +221,18 @@ def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_ma
         assert repeated.is_same, again.differences(repeated)
         assert (repeated.content or {})["format"] == f"auditsite-report-{version}"
         versions.append(by_name(report))
-    first, second, third, fourth, _ = versions
-    assert (made(names=("soc2",)).content or {})["format"] == "auditsite-report-5"
+    first, second, third, fourth, fifth, sixth = versions
+    assert (made(names=("soc2",)).content or {})["format"] == "auditsite-report-6"
     assert "erasure.asked" not in third and "erasure.asked" in fourth
     assert "reviews.partly" not in first and "reviews.partly" in second
     assert [each["alerts.unmet_told"]["state"] for each in versions] == [
         *("exception", "exception"),
-        *("shown", "shown", "shown"),
+        *("shown", "shown", "shown", "shown"),
     ]
+    assert "type:audit.person.login_locked" not in fifth["access.login_refused"]["query"]
+    assert sixth["access.login_refused"]["query"].startswith(
+        "type:audit.person.login_refused type:audit.person.login_locked "
+    ), "both are counted"
     assert second["fields.who"]["query"] and not third["fields.who"]["query"]
     assert "type:audit.gap.* " in second["completeness.explained"]["query"]
     assert "type:audit.expectation.explained " in third["completeness.explained"]["query"]
