@@ -74,9 +74,10 @@ class Act(NamedTuple):
 # Floors, and holds on more than a correlation.
 # 4: erasures.
 # 5: findings are counted so far, and no further.
-# 6: a table of acts lists of all that its figures count, whatever else was done.
+# 6: a table of acts lists of all that its figures count, whatever else was done. Verifications that are kept no longer
+# are counted.
 VERSION = 6
-FINDS_WHAT_IT_COUNTS, COUNTS_SO_FAR, LISTS_WHAT_IT_COUNTS = 3, 5, 6
+FINDS_WHAT_IT_COUNTS, COUNTS_SO_FAR, LISTS_WHAT_IT_COUNTS, COUNTS_FORGOTTEN = 3, 5, 6, 6
 
 
 @dataclass(frozen=True)

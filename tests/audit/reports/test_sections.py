@@ -11,6 +11,7 @@ import pytest
 from django.conf import LazySettings
 
 import dlq.stream
+from audit import tasks
 from audit.errors import Invalid
 from audit.evidence import build as evidence_build
 from audit.evidence import export, statements
@@ -19,11 +20,11 @@ from audit.formats.event import accept
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
-from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet
+from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet, Verification
 from audit.queue import outages
 from audit.reports import again, build
 from audit.reports.figures import Figure
-from audit.reports.sections import acts, completeness, redaction, retention, reviews
+from audit.reports.sections import acts, completeness, integrity, redaction, retention, reviews
 from audit.reports.sections import legal_holds as legal_holds_section
 from audit.reports.sections import outages as outages_section
 from audit.reports.snapshot import Snapshot
@@ -141,6 +142,45 @@ def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
     assert retention._uncovered([(0, 4), (2, 6), (8, 9)], 12) == 5
     assert retention._uncovered([], 12) == 12
     assert retention._uncovered([(0, 99)], 12) == 0
+
+
+def runs_of(day: date, *verdicts: str, scope: str = "newest", records: int = 7) -> None:
+    """Verifications that ended on the day; those that found nothing have an end, for one of now is the newest."""
+    noon_of = datetime.combine(day, time(12), UTC)
+    for at, verdict in [*((noon_of, verdict) for verdict in verdicts), (datetime.now(UTC), "VERIFIED")]:
+        times = {"started_at": at, "updated_at": at, "ended_at": at}
+        facts = {"scope": scope, "verdict": verdict, "counts": {"records": records}}
+        Verification.objects.create(requested_by=OWN_WRITER, **facts, **times)
+
+
+def test_the_same_again_whatever_verifications_have_come_to_their_end_since(settings: LazySettings) -> None:
+    settings.VERIFICATION_DAYS = 31
+    day = own_days(since=LATE)
+    sealed(1)
+    runs_of(day, "VERIFIED", "VERIFIED", "NOT COVERED")
+    report = build.resume(build.request(ME, day, day, ["soc2"]))
+    assert figures(report)["integrity.runs"] == 3
+    tasks.tidy()
+    repeated = build.resume(build.repeat(report, ME))
+    assert repeated.is_same, again.differences(repeated)
+
+
+def test_verifications_that_are_kept_no_longer_are_counted(settings: LazySettings) -> None:
+    settings.VERIFICATION_DAYS = 31
+    day = date(1969, 5, 1)  # of which there is no report
+    runs_of(day, "VERIFIED", "VERIFIED", "ALTERED")
+    runs_of(day + timedelta(days=1), "VERIFIED")
+    tasks.tidy()
+    runs_of(day, "VERIFIED")
+    tasks.tidy()
+    basis = a_basis(day, day)
+    section = integrity.section(basis)
+    assert [values(section.figures)[key] for key in ("runs", "checked", "failed")] == [4, 28, 1]
+    assert [row.cells for row in section.tables[0].rows] == [("newest", "ALTERED", 1, 7), ("newest", "VERIFIED", 3, 21)]
+    shown = {figure.key: figure for figure in retention.verified(basis)}
+    assert "which leaves they computed is not kept any more" in shown["verified"].note
+    before = values(integrity.section(Snapshot(day, day, basis.checkpoint, version=5)).figures)
+    assert before["runs"] == 1, "as reports of then said it"
 
 
 def acts_of(day: date, event_type: str, count: int, *, hour: int, outcome: str = "success") -> None:
