@@ -32,6 +32,7 @@ from audit.models.ledger import (
     Checkpoint,
     Finding,
     FindingQuerySet,
+    ForgottenRuns,
     Leaf,
     LogCrossLink,
     LogResume,

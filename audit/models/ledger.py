@@ -145,6 +145,23 @@ class Verification(models.Model):
         return f"verification {self.pk}"
 
 
+class ForgottenRuns(models.Model):
+    """How many runs of a day that found nothing are kept no longer: audit/sql/0098_forgottenruns.sql counts them."""
+
+    day = models.DateField(help_text="The day on which they ended, UTC.")
+    scope = models.CharField(max_length=20)
+    verdict = models.CharField(max_length=20)
+    runs = models.BigIntegerField()
+    records = models.BigIntegerField(help_text="How many records they had computed anew.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("day", "scope", "verdict"), name="audit_forgottenruns_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.runs} runs of {self.day}"
+
+
 class FindingQuerySet(models.QuerySet["Finding"]):
     def still_so(self) -> "FindingQuerySet":
         """Those that no later verification of the whole log has cleared by checking their subject."""

@@ -98,8 +98,15 @@ def out_of_scope(labels: Mapping[str, str]) -> tuple[Figure, ...]:
 
 
 def listing(
-    caption: str, columns: tuple[str, ...], rows: Sequence[TableRow], limit: int, *, last: bool = False
+    caption: str,
+    columns: tuple[str, ...],
+    rows: Sequence[TableRow],
+    limit: int,
+    *,
+    last: bool = False,
+    total: int | None = None,
 ) -> Table:
-    """A table of the first `limit` rows, or of the last ones."""
+    """A table of the first `limit` rows, or of the last ones. `total`: how many there are, where `rows` has not all."""
     shown = rows[-limit:] if last else rows[:limit]
-    return Table(caption=caption, columns=columns, rows=tuple(shown), left_off=max(len(rows) - limit, 0))
+    left_off = max((len(rows) if total is None else total) - limit, 0)
+    return Table(caption=caption, columns=columns, rows=tuple(shown), left_off=left_off)

@@ -18,7 +18,7 @@ from audit import safe_text
 from audit.errors import AuditError
 from audit.formats import times
 from audit.models import Report
-from audit.reports.sections import completeness, fields
+from audit.reports.sections import access, completeness, fields
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
 KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
@@ -45,6 +45,7 @@ OTHER_SOURCES = {
 # Of figures whose search in earlier contents finds something else: its terms, and those that find what is counted.
 OTHER_TERMS = {
     "completeness.explained": (completeness.GAPS, " ".join(f"type:{name}" for name in completeness.EXPLAINED)),
+    "access.login_refused": (f"type:{access.REFUSED[0]} after:", f"{access.LOGINS_REFUSED} after:"),
 }
 # What the page says of a section beside its own words.
 REMARKS = {

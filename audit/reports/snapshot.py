@@ -4,6 +4,7 @@ Everything in the hashed part is read through here or bounded by it: leaves befo
 So the same days and the same checkpoint give the same report again, whatever came since.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -32,7 +33,7 @@ GROUP BY 1, 2
 _ACTS = """
 SELECT r.id, r.event_type, r.event_timestamp, r.event_outcome, r.actor_id, r.resource_id, r.correlation_id, r.event_data
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
-WHERE r.writer = %s AND {types} AND r.event_timestamp >= %s AND r.event_timestamp < %s
+WHERE {wanted} AND r.writer = %s AND r.event_timestamp >= %s AND r.event_timestamp < %s
   AND l.index < %s
 ORDER BY r.event_timestamp DESC, r.id DESC LIMIT %s
 """
@@ -73,8 +74,10 @@ class Act(NamedTuple):
 # Floors, and holds on more than a correlation.
 # 4: erasures.
 # 5: findings are counted so far, and no further.
-VERSION = 5
-FINDS_WHAT_IT_COUNTS, COUNTS_SO_FAR = 3, 5
+# 6: a table of acts lists of all that its figures count, whatever else was done. Verifications that are kept no longer
+# are counted.
+VERSION = 6
+FINDS_WHAT_IT_COUNTS, COUNTS_SO_FAR, LISTS_WHAT_IT_COUNTS, COUNTS_FORGOTTEN = 3, 5, 6, 6
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ class Snapshot:
         return visibility.may_see_totals(OWN_WRITER)
 
     @cached_property
-    def _counts(self) -> dict[tuple[str, str], int]:
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many acts there are in the period, by event type and outcome."""
         if not self.sees_store_acts:
             return {}
         counts = sql.rows(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
@@ -150,7 +154,7 @@ class Snapshot:
         """The acts of the period with one of these event types; a pattern may end in `*`."""
         return sum(
             count
-            for (event_type, has_outcome), count in self._counts.items()
+            for (event_type, has_outcome), count in self.counts.items()
             if outcome in ("", has_outcome) and any(fits(event_type, pattern) for pattern in patterns)
         )
 
@@ -165,8 +169,15 @@ class Snapshot:
             wanted = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
         else:
             types, wanted = "r.event_type = ANY(%s)", list(patterns)
-        rows = sql.rows(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
-        return [Act(*row)._replace(data=_read(row[-1])) for row in rows]
+        return _acts(types, [wanted, OWN_WRITER, since, until, self.size, limit])
+
+    def acts_of(self, kinds: Collection[tuple[str, str]], limit: int) -> list[Act]:
+        """The newest acts of the period of these event types and outcomes, each pair as `counts` has it."""
+        if not kinds:
+            return []
+        types, pairs = [event_type for event_type, _ in kinds], [" ".join(kind) for kind in kinds]
+        wanted = "r.event_type = ANY(%s) AND r.event_type || ' ' || r.event_outcome = ANY(%s)"
+        return _acts(wanted, [types, pairs, OWN_WRITER, self.begins, self.ends, self.size, limit])
 
     def _number_at(self, moment: datetime) -> int:
         """The first checkpoint made at this time or later: they are numbered in the order of time."""
@@ -184,6 +195,10 @@ class Snapshot:
 
     def _checkpoint(self, number: int) -> Checkpoint:
         return Checkpoint.objects.get(number=number)
+
+
+def _acts(wanted: str, parameters: list[Any]) -> list[Act]:
+    return [Act(*row)._replace(data=_read(row[-1])) for row in sql.rows(_ACTS.format(wanted=wanted), parameters)]
 
 
 def fits(event_type: str, pattern: str) -> bool:

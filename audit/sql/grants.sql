@@ -104,6 +104,10 @@ GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosi
 REVOKE ALL ON audit_stray FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT ON audit_stray TO audit_app, audit_reader;
 
+-- Runs of verification that are kept no longer are counted by the function that removes them, and by nobody else.
+REVOKE ALL ON audit_forgottenruns FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT ON audit_forgottenruns TO audit_app, audit_reader;
+
 -- What a check of an archive said is added to, and never changed.
 REVOKE UPDATE ON audit_archivecheck FROM audit_app;
 

@@ -56,20 +56,25 @@ def test_sessions_that_are_over_and_old_failures_are_removed(settings: Any) -> N
     assert set(Session.objects.filter(pk__in=[over, still]).values_list("pk", flat=True)) == {still}
 
 
-def run(scope: str, verdict: str, days_ago: float) -> Verification:
-    at = datetime.now(UTC) - timedelta(days=days_ago)
+# Before the days that a report may have: what a report of another test read stays.
+NO_REPORT = datetime(1969, 12, 1, tzinfo=UTC)
+
+
+def run(scope: str, verdict: str, days_ago: float, before: datetime = NO_REPORT + timedelta(days=31)) -> Verification:
+    at = before - timedelta(days=days_ago)
     times = {"started_at": at, "updated_at": at, "ended_at": at}
     return Verification.objects.create(scope=scope, verdict=verdict, requested_by="auditsite", **times)
 
 
 def test_runs_of_verification_that_found_nothing_have_an_end_and_no_others_have(settings: Any) -> None:
-    settings.VERIFICATION_DAYS = 31
+    settings.VERIFICATION_DAYS = (datetime.now(UTC) - NO_REPORT) / timedelta(days=1)
     over = [run("newest", "VERIFIED", 40), run("correlation", "NOT COVERED", 32)]
     stay = [run("newest", "ALTERED", 40), run("all", "VERIFIED", 40), run("rolling", "VERIFIED", 40)]
     named, at = stay[-1], datetime.now(UTC)
     facts = {"kind": "ALTERED", "subject": "node", "detail": "", "first_seen": at, "last_seen": at}
     Finding.objects.create(key=f"test:{uuid4()}", run=named, **facts)
     stay += [run("newest", "VERIFIED", 20), run("correlation", "VERIFIED", 1), run("rolling", "VERIFIED", 1)]
+    stay += [run("newest", "VERIFIED", 0, before=at)]  # the next one begins where it ended
     tasks.tidy()
     left = set(Verification.objects.filter(pk__in=[each.pk for each in over + stay]).values_list("pk", flat=True))
     assert left == {each.pk for each in stay}

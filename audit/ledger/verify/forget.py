@@ -10,7 +10,8 @@ from audit.postgres import sql
 def forget() -> int:
     """Remove a portion of the runs that ended VERIFICATION_DAYS ago and found nothing; return how many.
 
-    PostgreSQL decides which (audit/sql/0045_tidy.sql): the application may remove none by itself.
+    PostgreSQL decides which (audit/sql/0098_forgottenruns.sql): the application may remove none by itself. What a
+    report read stays, and of each day it is counted what did not.
     """
     before = datetime.now(UTC) - timedelta(days=settings.VERIFICATION_DAYS)
     [(forgotten,)] = sql.rows("SELECT audit_forget_verifications(%s)", [before])

@@ -6,9 +6,11 @@ from typing import NamedTuple
 from audit.models import ACCESS, OWN_WRITER
 from audit.postgres import sql
 from audit.reports.figures import Figure, Section, TableRow, counted, listing, minute, needed, out_of_scope
-from audit.reports.snapshot import Snapshot
+from audit.reports.snapshot import LISTS_WHAT_IT_COUNTS, Snapshot
 
 TAKEN = ("audit.export.fetched", "audit.export.answered", "audit.statement.made")
+REFUSED = ("audit.person.login_refused", "audit.person.login_locked")
+LOGINS_REFUSED = " ".join(f"type:{event_type}" for event_type in REFUSED)
 MAX_ROWS = 50
 _PEOPLE = """
 SELECT r.actor_type, r.actor_id, count(*), count(*) FILTER (WHERE r.event_type LIKE '%%.downloaded'),
@@ -66,8 +68,8 @@ def _figures(snapshot: Snapshot, people: list[AccessCount]) -> tuple[Figure, ...
     downloads = sum(person.downloads for person in people)
     refused = sum(person.refused for person in people)
     logins = snapshot.count("audit.person.logged_in")
-    login_refused = snapshot.count("audit.person.login_refused", "audit.person.login_locked")
     query = snapshot.query
+    of_refused = query(LOGINS_REFUSED if snapshot.version >= LISTS_WHAT_IT_COUNTS else f"type:{REFUSED[0]}")
     of_taken = query(*(f"type:{event_type}" for event_type in TAKEN))
     nobody, no_login = "Nobody looked at a record in this period.", "Nobody logged in in this period."
     return (
@@ -77,7 +79,5 @@ def _figures(snapshot: Snapshot, people: list[AccessCount]) -> tuple[Figure, ...
         counted("refused", LABELS["refused"], refused, query=query("category:access", "outcome:failure")),
         counted("taken", LABELS["taken"], snapshot.count(*TAKEN), query=of_taken),
         needed("logins", LABELS["logins"], logins, no_login, query=query("type:audit.person.logged_in")),
-        counted(
-            "login_refused", LABELS["login_refused"], login_refused, query=query("type:audit.person.login_refused")
-        ),
+        counted("login_refused", LABELS["login_refused"], snapshot.count(*REFUSED), query=of_refused),
     )

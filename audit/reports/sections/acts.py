@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from audit.reports.figures import OUT_OF_SCOPE, Figure, Section, State, TableRow, listing
-from audit.reports.snapshot import Act, Snapshot, fits
+from audit.reports.snapshot import LISTS_WHAT_IT_COUNTS, Act, Snapshot, fits
 
 MAX_ROWS = 60
 CELL_CHARS = 160
@@ -27,11 +27,11 @@ class ActKind(NamedTuple):
     outcome: str = ""
     bad_before: int = 0
 
-    def includes(self, act: Act) -> bool:
+    def includes(self, event_type: str, outcome: str) -> bool:
         return (
-            any(fits(act.event_type, pattern) for pattern in self.patterns)
-            and not any(fits(act.event_type, pattern) for pattern in self.without)
-            and self.outcome in ("", act.outcome)
+            any(fits(event_type, pattern) for pattern in self.patterns)
+            and not any(fits(event_type, pattern) for pattern in self.without)
+            and self.outcome in ("", outcome)
         )
 
 
@@ -111,8 +111,7 @@ def keys(kinds: Sequence[ActKind]) -> tuple[str, ...]:
 
 
 def _section(snapshot: Snapshot, key: str, title: str, says: str, kinds: Sequence[ActKind], caption: str) -> Section:
-    patterns = [pattern for kind in kinds for pattern in kind.patterns]
-    acts = [act for act in snapshot.acts(*patterns, limit=10 * MAX_ROWS) if any(kind.includes(act) for kind in kinds)]
+    acts, total = _listed(snapshot, kinds)
     rows = [
         TableRow((f"{act.at:%Y-%m-%d %H:%M:%S}Z", act.event_type, act.actor, _subject(act)), f"id:{act.id}")
         for act in acts
@@ -122,8 +121,24 @@ def _section(snapshot: Snapshot, key: str, title: str, says: str, kinds: Sequenc
         title=title,
         says=says,
         figures=tuple(_figure(snapshot, kind) for kind in kinds),
-        tables=(listing(caption, ("when", "what", "who", "of what"), rows, MAX_ROWS),),
+        tables=(listing(caption, ("when", "what", "who", "of what"), rows, MAX_ROWS, total=total),),
     )
+
+
+def _listed(snapshot: Snapshot, kinds: Sequence[ActKind]) -> tuple[list[Act], int]:
+    """The newest acts that the figures count, as many as are listed or more, and how many there are."""
+
+    def is_counted(event_type: str, outcome: str) -> bool:
+        return any(kind.includes(event_type, outcome) for kind in kinds)
+
+    if snapshot.version < LISTS_WHAT_IT_COUNTS:
+        patterns = [pattern for kind in kinds for pattern in kind.patterns]
+        newest = snapshot.acts(*patterns, limit=10 * MAX_ROWS)
+        acts = [act for act in newest if is_counted(act.event_type, act.outcome)]
+        return acts, len(acts)
+    # An act that two figures count is listed once.
+    counts = {kind: count for kind, count in snapshot.counts.items() if is_counted(*kind)}
+    return snapshot.acts_of(counts, MAX_ROWS), sum(counts.values())
 
 
 def _figure(snapshot: Snapshot, kind: ActKind) -> Figure:

@@ -1,24 +1,46 @@
 """integrity: what was verified, what was found, and which witnesses cosigned the log."""
 
 from collections import Counter
+from typing import NamedTuple
 
 from audit.errors import LogDamaged
 from audit.ledger import reader
-from audit.models import Finding, Verification
+from audit.models import Finding
 from audit.postgres import sql
 from audit.reports.figures import Drawing, Figure, Section, State, Table, TableRow, needed, wrong
-from audit.reports.snapshot import Snapshot
+from audit.reports.snapshot import COUNTS_FORGOTTEN, Snapshot
 
 KEYS = ("runs", "checked", "failed", "findings", "checkpoints", "root", "cosignatures", "witnesses")
 _COSIGNED = """
 SELECT name, count(*), max(checkpoint) FROM audit_cosignature
 WHERE checkpoint >= %s AND checkpoint < %s AND attested_at <= %s GROUP BY name ORDER BY name
 """
+# Those that are kept, and those that were counted when they were removed: of whole days, for what a report read stays.
+_RUNS = """
+SELECT scope, verdict, sum(runs)::bigint, sum(records)::bigint FROM (
+    SELECT scope, verdict, count(*) AS runs, coalesce(sum((counts ->> 'records')::bigint), 0) AS records
+    FROM audit_verification WHERE ended_at >= %(begins)s AND ended_at <= %(until)s GROUP BY scope, verdict
+    UNION ALL
+    SELECT scope, verdict, runs, records
+    FROM audit_forgottenruns WHERE %(counts_forgotten)s AND day >= %(first)s AND day <= %(last)s
+) counted GROUP BY scope, verdict ORDER BY scope COLLATE "C", verdict COLLATE "C"
+"""
+
+
+class RunCount(NamedTuple):
+    """How many verifications of a scope ended with a verdict, and how many records they computed anew."""
+
+    scope: str
+    verdict: str
+    runs: int
+    records: int
 
 
 def section(snapshot: Snapshot) -> Section:
-    runs = list(Verification.objects.filter(ended_at__gte=snapshot.begins, ended_at__lte=snapshot.until).order_by("id"))
-    verdicts = Counter(run.verdict for run in runs)
+    runs = _runs(snapshot)
+    verdicts = Counter[str]()
+    for count in runs:
+        verdicts[count.verdict] += count.runs
     numbers = tuple(verdicts[name] for name in sorted(verdicts))
     return Section(
         key="integrity",
@@ -33,13 +55,22 @@ def section(snapshot: Snapshot) -> Section:
     )
 
 
-def _verified(snapshot: Snapshot, runs: list[Verification]) -> list[Figure]:
+def _runs(snapshot: Snapshot) -> list[RunCount]:
+    parameters = {
+        **{"begins": snapshot.begins, "until": snapshot.until, "first": snapshot.first, "last": snapshot.last},
+        "counts_forgotten": snapshot.version >= COUNTS_FORGOTTEN,
+    }
+    return [RunCount(*row) for row in sql.rows(_RUNS, parameters)]
+
+
+def _verified(snapshot: Snapshot, runs: list[RunCount]) -> list[Figure]:
     page = "audit/verification/"
-    failed = sum(run.verdict not in ("VERIFIED", "NOT COVERED") for run in runs)
-    checked = sum(run.counts.get("records", 0) for run in runs)
+    ended = sum(count.runs for count in runs)
+    failed = sum(count.runs for count in runs if count.verdict not in ("VERIFIED", "NOT COVERED"))
+    checked = sum(count.records for count in runs)
     new_findings = Finding.objects.filter(first_seen__gte=snapshot.begins, first_seen__lte=snapshot.until).count()
     return [
-        needed("runs", "Verifications that ended", len(runs), "No verification ended in this period.", page=page),
+        needed("runs", "Verifications that ended", ended, "No verification ended in this period.", page=page),
         needed("checked", "Records recomputed by them", checked, "No record was recomputed in this period.", page=page),
         wrong("failed", "Verifications that found something wrong", failed, page=f"{page}?verdict__exact=ALTERED"),
         wrong("findings", "Findings seen for the first time", new_findings, page="audit/finding/"),
@@ -75,12 +106,8 @@ def _cosigned(snapshot: Snapshot) -> list[tuple[str, int, int]]:
     return sql.rows(_COSIGNED, [*snapshot.numbers, snapshot.at])
 
 
-def _table(runs: list[Verification]) -> Table:
-    groups = Counter((run.scope, run.verdict) for run in runs)
-    records = Counter[tuple[str, str]]()
-    for run in runs:
-        records[run.scope, run.verdict] += run.counts.get("records", 0)
-    rows = tuple(TableRow((*key, groups[key], records[key])) for key in sorted(groups))
+def _table(runs: list[RunCount]) -> Table:
+    rows = tuple(TableRow(tuple(count)) for count in runs)
     return Table(caption="Verifications", columns=("scope", "verdict", "runs", "records"), rows=rows)
 
 

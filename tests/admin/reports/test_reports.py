@@ -87,8 +87,10 @@ def test_a_figure_leads_to_the_records_that_it_counts_or_nowhere(
     for noun in ("gap", "manifest", "promise", "expectation"):
         trail.add(f"audit.{noun}.explained", actor=OWN_WRITER, correlation="completeness")
     trail.add("audit.gap.found", actor=OWN_WRITER, correlation="completeness")
+    for act in ("login_refused", "login_locked"):
+        trail.add(f"audit.person.{act}", actor="mallory", outcome="failure", correlation="person-mallory")
     sealed(1)
-    for version in (2, 3):
+    for version in (2, 3, 6):
         monkeypatch.setattr(build, "VERSION", version)
         report = made()
         trail.add("audit.gap.explained", actor=OWN_WRITER, correlation="completeness")
@@ -101,10 +103,11 @@ def test_a_figure_leads_to_the_records_that_it_counts_or_nowhere(
             assert "sample" in rows[f"fields-{key}"] or "share of the records looked at" in rows[f"fields-{key}"]
         assert '<a href="#fields-list-2">each is in the table below</a>' in rows["fields-types"]
         assert 'id="fields-list-2"' in shown
-        address = re.search(r'href="([^"]*)"', rows["completeness-explained"])
-        assert address
-        found = auditor.get(html.unescape(address[1])).context["cl"].count_text
-        assert found == str(figures(report)["completeness.explained"])
+        for name in ("completeness.explained", "access.login_refused"):
+            address = re.search(r'href="([^"]*)"', rows[name.replace(".", "-")])
+            assert address
+            found = auditor.get(html.unescape(address[1])).context["cl"].count_text
+            assert found == str(figures(report)[name]), (version, name)
 
 
 def test_whatever_is_clicked_there_is_still_as_of_the_checkpoint(auditor: Client) -> None:

@@ -11,17 +11,20 @@ import pytest
 from django.conf import LazySettings
 
 import dlq.stream
+from audit import tasks
 from audit.errors import Invalid
 from audit.evidence import build as evidence_build
 from audit.evidence import export, statements
 from audit.evidence.request import Requester
+from audit.formats.event import accept
 from audit.ingest import trail
+from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
-from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet
+from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet, Verification
 from audit.queue import outages
 from audit.reports import again, build
 from audit.reports.figures import Figure
-from audit.reports.sections import acts, completeness, redaction, retention, reviews
+from audit.reports.sections import acts, completeness, integrity, redaction, retention, reviews
 from audit.reports.sections import legal_holds as legal_holds_section
 from audit.reports.sections import outages as outages_section
 from audit.reports.snapshot import Snapshot
@@ -141,6 +144,72 @@ def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
     assert retention._uncovered([(0, 99)], 12) == 0
 
 
+def runs_of(day: date, *verdicts: str, scope: str = "newest", records: int = 7) -> None:
+    """Verifications that ended on the day; those that found nothing have an end, for one of now is the newest."""
+    noon_of = datetime.combine(day, time(12), UTC)
+    for at, verdict in [*((noon_of, verdict) for verdict in verdicts), (datetime.now(UTC), "VERIFIED")]:
+        times = {"started_at": at, "updated_at": at, "ended_at": at}
+        facts = {"scope": scope, "verdict": verdict, "counts": {"records": records}}
+        Verification.objects.create(requested_by=OWN_WRITER, **facts, **times)
+
+
+def test_the_same_again_whatever_verifications_have_come_to_their_end_since(settings: LazySettings) -> None:
+    settings.VERIFICATION_DAYS = 31
+    day = own_days(since=LATE)
+    sealed(1)
+    runs_of(day, "VERIFIED", "VERIFIED", "NOT COVERED")
+    report = build.resume(build.request(ME, day, day, ["soc2"]))
+    assert figures(report)["integrity.runs"] == 3
+    tasks.tidy()
+    repeated = build.resume(build.repeat(report, ME))
+    assert repeated.is_same, again.differences(repeated)
+
+
+def test_verifications_that_are_kept_no_longer_are_counted(settings: LazySettings) -> None:
+    settings.VERIFICATION_DAYS = 31
+    day = date(1969, 5, 1)  # of which there is no report
+    runs_of(day, "VERIFIED", "VERIFIED", "ALTERED")
+    runs_of(day + timedelta(days=1), "VERIFIED")
+    tasks.tidy()
+    runs_of(day, "VERIFIED")
+    tasks.tidy()
+    basis = a_basis(day, day)
+    section = integrity.section(basis)
+    assert [values(section.figures)[key] for key in ("runs", "checked", "failed")] == [4, 28, 1]
+    assert [row.cells for row in section.tables[0].rows] == [("newest", "ALTERED", 1, 7), ("newest", "VERIFIED", 3, 21)]
+    shown = {figure.key: figure for figure in retention.verified(basis)}
+    assert "which leaves they computed is not kept any more" in shown["verified"].note
+    before = values(integrity.section(Snapshot(day, day, basis.checkpoint, version=5)).figures)
+    assert before["runs"] == 1, "as reports of then said it"
+
+
+def acts_of(day: date, event_type: str, count: int, *, hour: int, outcome: str = "success") -> None:
+    """So many acts of the store, as of an hour of the day."""
+    act = trail.document(event_type, actor="olga", outcome=outcome, correlation=f"rr-{secrets.token_hex(4)}")
+    events = [act | {"event_timestamp": f"{day}T{hour:02}:00:{n % 60:02}Z"} for n in range(count)]
+    store([accept(event, writer=OWN_WRITER) for event in events], timeout_s=20)
+
+
+def test_what_a_table_does_not_count_takes_no_place_in_it_however_much_came_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acts, "MAX_ROWS", 4)
+    day = own_days()
+    acts_of(day, "audit.writer.changed", 5, hour=1)
+    acts_of(day, "audit.parked.paused", 1, hour=2)  # counted by two figures
+    acts_of(day, "audit.person.logged_in", 45, hour=3)
+    acts_of(day, "audit.verification.ended", 2, hour=1, outcome="failure")
+    acts_of(day, "audit.verification.ended", 45, hour=3)
+    basis = a_basis(day, day)
+    (changes,), (alerts,) = acts.changes(basis).tables, acts.alerts(basis).tables
+    assert [row.cells[1] for row in changes.rows] == ["audit.parked.paused", *["audit.writer.changed"] * 3]
+    assert changes.left_off == 2
+    assert [row.cells[1] for row in alerts.rows] == ["audit.verification.ended"] * 2
+    assert alerts.left_off == 0
+    before = Snapshot(day, day, basis.checkpoint, version=5)
+    assert [acts.changes(before).tables[0].rows, acts.alerts(before).tables[0].rows] == [(), ()], "as reports of then"
+
+
 def test_statements_and_exports_are_told_under_access() -> None:
     sealed()
     before = figures(made())
@@ -184,7 +253,7 @@ def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_ma
     trail.add("audit.expectation.unmet", actor=OWN_WRITER, correlation="completeness")
     sealed()
     versions = []
-    for version in (1, 2, 3, 4, 5):
+    for version in (1, 2, 3, 4, 5, 6):
         with monkeypatch.context() as before:
             before.setattr(build, "VERSION", version)
             report = made(names=("soc2",))
@@ -192,14 +261,18 @@ def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_ma
         assert repeated.is_same, again.differences(repeated)
         assert (repeated.content or {})["format"] == f"auditsite-report-{version}"
         versions.append(by_name(report))
-    first, second, third, fourth, _ = versions
-    assert (made(names=("soc2",)).content or {})["format"] == "auditsite-report-5"
+    first, second, third, fourth, fifth, sixth = versions
+    assert (made(names=("soc2",)).content or {})["format"] == "auditsite-report-6"
     assert "erasure.asked" not in third and "erasure.asked" in fourth
     assert "reviews.partly" not in first and "reviews.partly" in second
     assert [each["alerts.unmet_told"]["state"] for each in versions] == [
         *("exception", "exception"),
-        *("shown", "shown", "shown"),
+        *("shown", "shown", "shown", "shown"),
     ]
+    assert "type:audit.person.login_locked" not in fifth["access.login_refused"]["query"]
+    assert sixth["access.login_refused"]["query"].startswith(
+        "type:audit.person.login_refused type:audit.person.login_locked "
+    ), "both are counted"
     assert second["fields.who"]["query"] and not third["fields.who"]["query"]
     assert "type:audit.gap.* " in second["completeness.explained"]["query"]
     assert "type:audit.expectation.explained " in third["completeness.explained"]["query"]
