@@ -7,7 +7,7 @@ says why, and claims nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -183,14 +183,20 @@ def line_of(counts: DayCounts) -> BalanceLine:
     return line._replace(received=line.received + uncounted)
 
 
-def compute(first: date, last: date, *, writer: str = "", now: datetime | None = None) -> Balance:
-    """The balance of the days `first` to `last`, as far as it is known, of the writers that the viewer may see."""
+def compute(
+    first: date, last: date, *, days: Collection[date] = (), writer: str = "", now: datetime | None = None
+) -> Balance:
+    """The balance of the days `first` to `last`, as far as it is known, of the writers that the viewer may see.
+
+    Of `days` among them alone, where some are given.
+    """
     now = now or datetime.now(UTC)
     cursor = Followed.objects.filter(name=Followed.COMPLETENESS).first()
     unread, copied_at = _unread(cursor.position if cursor else 0), queue_counts.copied_at()
-    counts, moved = _counted({"day__gte": first, "day__lte": last} | ({"writer": writer} if writer else {}))
+    where: dict[str, Any] = {"day__in": days} if days else {"day__gte": first, "day__lte": last}
+    counts, moved = _counted(where | ({"writer": writer} if writer else {}))
     for day, name in unread:
-        if first <= day <= last and name in ("", writer or name):
+        if first <= day <= last and day in (days or (day,)) and name in ("", writer or name):
             counts.setdefault((day, name), DayCounts())
     doubt = _Doubt(now, copied_at, unread, moved)
     rows = [

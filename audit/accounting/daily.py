@@ -28,25 +28,40 @@ from audit.postgres import sql
 GRACE = timedelta(hours=1)
 # How often a day is corrected at most: a long drain changes it with every batch.
 CORRECTED_EVERY = timedelta(hours=1)
+# Days that are looked at each time; of earlier ones those alone that changed in as many days, and since their record.
 DAYS_BACK = 40
+# How long it may take until a change is committed: it has the time at which it was made.
+COMMITTED_WITHIN = timedelta(minutes=10)
 WRITERS_PER_RECORD = 500
 WRITERS_NAMED = 5
 EVENT_TYPE = "audit.account.day"
+# What changed long after its day: as the indexes of 0099 say it. The days between are looked at each time.
+_LATE = "(SELECT day, {at} AS at FROM {table} WHERE day < ({at} AT TIME ZONE 'UTC')::date - 30 AND {at} > %(since)s)"
+_CHANGED_AT = {"audit_account": "changed_at", "audit_passage": "copied_at", "audit_promise": "handed_at"}
+_LATE_DAYS = f"""
+SELECT DISTINCT day FROM ({" UNION ALL ".join(_LATE.format(table=table, at=at) for table, at in _CHANGED_AT.items())})
+    AS changed
+WHERE day < %(first)s AND NOT EXISTS (
+    SELECT FROM audit_dayrecord WHERE day = changed.day AND made_at > changed.at + %(committed)s)
+ORDER BY day
+"""
 
 
 def write(now: datetime | None = None, *, first: date | None = None, last: date | None = None) -> int:
     """Record what is known of the finished days; return how many were recorded and, where needed, alarmed.
 
-    Raises `NothingKept`, database errors.
+    Without `first` of the last `DAYS_BACK` days, and of those before that changed since they were recorded. Raises
+    `NothingKept`, database errors.
     """
-    now = now or datetime.now(UTC)
+    now = now or sql.now()
     last = last or (now - GRACE).date() - timedelta(days=1)
-    first = first or last - timedelta(days=DAYS_BACK)
-    for day, rows in groupby(balance.compute(first, last, now=now).rows, key=lambda row: row.day):
-        writers = list(rows)
-        if not any(row.not_yet for row in writers):
-            _prepare(day, writers, now)
-    pending = DayRecord.objects.filter(written_at=None, day__gte=first, day__lte=last)
+    begin = first or last - timedelta(days=DAYS_BACK)
+    _prepare_days(balance.compute(begin, last, now=now), now)
+    late = [] if first else _changed_late(begin, now)
+    for start in range(0, len(late), DAYS_BACK):
+        days = late[start : start + DAYS_BACK]
+        _prepare_days(balance.compute(days[0], days[-1], days=days, now=now), now)
+    pending = DayRecord.objects.filter(written_at=None, day__lte=last, **({"day__gte": first} if first else {}))
     versions = [list(parts) for _, parts in groupby(pending, key=lambda part: (part.day, part.version))]
     for parts in versions:
         _write(parts)
@@ -56,6 +71,19 @@ def write(now: datetime | None = None, *, first: date | None = None, last: date 
 def figures(day: date) -> dict[str, dict[str, int]]:
     """What was recorded last of a day, by writer; empty where nothing was."""
     return _by_writer(_last(day))
+
+
+def _changed_late(first: date, now: datetime) -> list[date]:
+    """Days before `first` that changed since they were recorded, or that never were, the earliest first."""
+    since = now - timedelta(days=DAYS_BACK)
+    return [day for (day,) in sql.rows(_LATE_DAYS, {"first": first, "since": since, "committed": COMMITTED_WITHIN})]
+
+
+def _prepare_days(known: balance.Balance, now: datetime) -> None:
+    for day, rows in groupby(known.rows, key=lambda row: row.day):
+        writers = list(rows)
+        if not any(row.not_yet for row in writers):
+            _prepare(day, writers, now)
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 Triggers write what each statement changed as rows of their own (`audit/sql/0079_completenesscount.sql`): the rows of a
 kind, writer and rule add up to what is so now, and nobody waits for another's. `fold` puts rows together. When findings
-were found is known by the hour for two days, by the day for a month, and not after that.
+were found is known by the hour for two days, by the day for a month, and not after that, of those alone that are open.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,28 +20,51 @@ from audit.postgres import sql
 # Of each there is a trigger, and an index of what is not counted yet.
 COUNTED = (Numbering, Gap, Manifest, BrokenPromise, Unmet)
 HOURS_KEPT, DAYS_KEPT = timedelta(days=2), timedelta(days=32)
-# Rows that one statement folds, and that one adds to the counts; and how often a run does so.
+# Rows that one statement folds, and that one adds to the counts; and how often a run adds.
 FOLDED, ADDED, PORTIONS = 100_000, 5_000, 20
 _FIGURES = ("open", "explained", "every", "missing", "missing_explained", "numbered", "reused")
 _SUMS = {f"{name}_sum": Sum(name) for name in _FIGURES}
+# The hour, the day or nothing, by the age; and nothing where none is open: only of what is, a page asks since when.
 _SLOT = """
 CASE WHEN hour >= %(hours)s THEN hour WHEN hour >= %(days)s THEN date_trunc('day', hour, 'UTC') END
 """
-# What another folds meanwhile is left to it. What adds up to nothing is dropped.
+_SUMMED = ", ".join(f"sum({name}) AS {name}" for name in _FIGURES)
+# A portion in the order of writers, so that rows of a key meet, however many keys there are; what is alone in its key
+# is not locked, and what another folds meanwhile is left to it. What adds up to nothing is dropped. Sums are of what is
+# gone, which may be less than was seen. Returns where the next portion begins, with a writer that this one may have cut
+# in two; nothing where the portion was not full.
 _FOLD = f"""
 WITH portion AS (
-    SELECT id, kind, writer, rule, hour FROM audit_completenesscount ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED
+    SELECT * FROM audit_completenesscount
+    WHERE (writer, id) > (%(writer)s, %(after)s) AND (%(until)s::text IS NULL OR writer < %(until)s::text)
+    ORDER BY writer, id LIMIT %(most)s
 ), slots AS (
-    SELECT array_agg(id) AS ids FROM (SELECT *, {_SLOT} AS slot FROM portion) AS placed
+    SELECT array_agg(id) AS ids FROM (
+        SELECT *, CASE WHEN sum(open) OVER (PARTITION BY kind, writer, rule, aged) <> 0 THEN aged END AS slot
+        FROM (SELECT *, {_SLOT} AS aged FROM portion) AS by_age
+    ) AS placed
     GROUP BY kind, writer, rule, slot HAVING count(*) > 1 OR bool_or(hour IS DISTINCT FROM slot)
 ), gone AS (
-    DELETE FROM audit_completenesscount WHERE id IN (SELECT unnest(ids) FROM slots) RETURNING *
+    DELETE FROM audit_completenesscount WHERE id IN (
+        SELECT id FROM audit_completenesscount WHERE id IN (SELECT unnest(ids) FROM slots) FOR UPDATE SKIP LOCKED
+    ) RETURNING *
+), by_age AS (
+    SELECT kind, writer, rule, {_SLOT} AS aged, {_SUMMED} FROM gone GROUP BY kind, writer, rule, aged
+), folded AS (
+    INSERT INTO audit_completenesscount (kind, writer, rule, hour, {", ".join(_FIGURES)})
+    SELECT * FROM (
+        SELECT kind, writer, rule, CASE WHEN open <> 0 THEN aged END AS slot, {_SUMMED}
+        FROM by_age GROUP BY kind, writer, rule, slot
+    ) AS sums WHERE ({", ".join(_FIGURES)}) <> ({", ".join("0" for _ in _FIGURES)})
 )
-INSERT INTO audit_completenesscount (kind, writer, rule, hour, {", ".join(_FIGURES)})
-SELECT * FROM (
-    SELECT kind, writer, rule, {_SLOT} AS slot, {", ".join(f"sum({name}) AS {name}" for name in _FIGURES)}
-    FROM gone GROUP BY kind, writer, rule, slot
-) AS sums WHERE ({", ".join(_FIGURES)}) <> ({", ".join("0" for _ in _FIGURES)})
+SELECT writer, CASE WHEN writer <> (SELECT min(writer) FROM portion) THEN 0 ELSE id END
+FROM portion ORDER BY writer, id OFFSET %(most)s - 1
+"""
+# The writer of a row that is chosen by chance.
+_SOMEBODY = """
+SELECT writer FROM audit_completenesscount WHERE id >= (
+    SELECT min(id) + floor(random() * (max(id) - min(id) + 1))::bigint FROM audit_completenesscount
+) ORDER BY id LIMIT 1
 """
 # The trigger counts what is set.
 _ADD = """
@@ -64,19 +87,30 @@ class Figures(NamedTuple):
 
 
 def fold(is_late: Callable[[], bool]) -> None:
-    """Put the rows of each kind, writer, rule and time together; count a portion of what was there before an upgrade.
+    """Put the rows of each kind, writer, rule and time together; count some of what was there before an upgrade.
 
-    At most `PORTIONS` of each, until it is late. Safe in several processes at once. Raises database errors.
+    Of the rows all, until it is late; of what is to be counted at most `PORTIONS` of each kind. Safe in several
+    processes at once. Raises database errors.
     """
     for table in [kind._meta.db_table for kind in COUNTED] if is_counting() else []:
         for _ in range(PORTIONS):
             if sql.run(_ADD.format(table=table), [ADDED]) < ADDED or is_late():
                 break
+    _fold_all(is_late)
+
+
+def _fold_all(is_late: Callable[[], bool]) -> None:
+    """Begin with a writer by chance and go round: where no run has time for all, each writer has its turn."""
     now = sql.now()
-    kept = {"hours": hour_of(now - HOURS_KEPT), "days": times.midnight((now - DAYS_KEPT).date())}
-    for _ in range(PORTIONS):
-        if sql.run(_FOLD, {**kept, "most": FOLDED}) < FOLDED or is_late():
-            break
+    kept = {"hours": hour_of(now - HOURS_KEPT), "days": times.midnight((now - DAYS_KEPT).date()), "most": FOLDED}
+    for (somebody,) in sql.rows(_SOMEBODY):
+        for start, until in ((somebody, None), ("", somebody)):
+            place = [(start, 0)]
+            while place:
+                [(writer, after)] = place
+                place = sql.rows(_FOLD, {**kept, "writer": writer, "after": after, "until": until})
+                if is_late():
+                    return
 
 
 _is_all_counted = False

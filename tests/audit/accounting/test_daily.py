@@ -1,8 +1,14 @@
 """The account of days: recorded once, corrected by a record that names the one before, told where it is wrong."""
 
+import secrets
+import uuid
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Model
 
 import dlq.counters
 import dlq.spool
@@ -10,13 +16,42 @@ import dlq.stream
 from audit import tasks
 from audit.accounting import daily, queue_counts
 from audit.ingest.notify import deliver
-from audit.models import DayRecord, Record
+from audit.models import Account, DayRecord, Passage, Promise, Record
 from audit.queue import drain
+from tests import plans
 from tests.audit.accounting.conftest import a_day, park, park_on, wipe
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import Sender
 
 pytestmark = pytest.mark.usefixtures("own_queue")
+
+# Days of a thousand writers, changed on the day after, and three that were changed now.
+ACCOUNTS = """
+INSERT INTO audit_account (day, writer, direct, queued, spooled, changed_at)
+SELECT day, writer, 1, 0, 0, CASE WHEN day = current_date - 60 AND writer IN ('7', '8', '9') THEN now()
+    ELSE day + interval '1 day' END
+FROM (SELECT current_date - n %% 100 AS day, (n / 100)::text AS writer FROM generate_series(0, %(count)s - 1) n) AS made
+"""
+
+
+class Undone(Exception):
+    """Ends a transaction of which nothing stays."""
+
+
+@pytest.fixture
+def alone() -> Iterator[CursorWrapper]:
+    """A cursor of the owner; nothing of what it does stays."""
+    with pytest.raises(Undone), transaction.atomic("owner"), connections["owner"].cursor() as cursor:
+        yield cursor
+        raise Undone
+
+
+@pytest.fixture
+def undone() -> Iterator[None]:
+    """Nothing of what a test keeps stays."""
+    with pytest.raises(Undone), transaction.atomic():
+        yield
+        raise Undone
 
 
 def day_record(day: date) -> list[Record]:
@@ -114,3 +149,68 @@ def test_the_schedule_copies_and_records(sender: Sender) -> None:
     assert "lines copied" in tasks.account()
     assert queue_counts.copied_at() is not None
     assert "accounts of days recorded" in tasks.write_days()
+
+
+def test_a_loss_of_a_day_long_ago_is_recorded_and_told(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
+    day = park_on(sender, a_day(), 2)
+    write(day)
+    wipe(dlq.stream.for_drain())
+    queue_counts.copy()
+    daily.write(datetime.now(UTC) + daily.CORRECTED_EVERY)
+    first, second = day_record(day)
+    assert (first.event_outcome, second.event_outcome) == ("success", "failure")
+    assert second.event_data["writers"][sender.name]["lost"] == 2
+    assert any(str(day) in text and "2 lost" in text for text in texts)
+
+
+@pytest.mark.usefixtures("undone")
+@pytest.mark.parametrize("model", [Account, Passage, Promise])
+def test_a_day_long_ago_is_looked_at_where_it_changed_since_its_record_and_only_then(model: type[Model]) -> None:
+    now, day = datetime.now(UTC), a_day().date()
+    name, at = (
+        f"late-{secrets.token_hex(4)}",
+        {Account: "changed_at", Passage: "copied_at", Promise: "handed_at"}[model],
+    )
+    own = {Passage: {"queue": name, "first": "1-0"}, Promise: {"process": uuid.uuid4(), "parked": 1}}.get(model, {})
+    row = model._default_manager.create(day=day, writer=name, **own, **{at: now})
+    first = now.date() - timedelta(days=daily.DAYS_BACK)
+
+    def is_looked_at(moment: datetime = now) -> bool:
+        return day in daily._changed_late(first, moment)
+
+    assert is_looked_at(), "it was never recorded"
+    made = {"day": day, "part": 1, "document": {}, "written_at": now}
+    DayRecord.objects.create(version=1, event_id=uuid.uuid4(), made_at=now - timedelta(hours=3), **made)
+    assert is_looked_at()
+    assert not is_looked_at(now + timedelta(days=daily.DAYS_BACK, hours=1)), "nothing is asked of all that ever changed"
+    DayRecord.objects.create(version=2, event_id=uuid.uuid4(), made_at=now + timedelta(minutes=5), **made)
+    assert is_looked_at(), "the change may have been committed after the record was made"
+    DayRecord.objects.create(version=3, event_id=uuid.uuid4(), made_at=now + timedelta(minutes=15), **made)
+    assert not is_looked_at()
+    model._default_manager.filter(pk=row.pk).update(**{at: now + timedelta(minutes=20)})
+    assert is_looked_at()
+
+
+def test_the_record_of_a_day_long_ago_that_a_crash_kept_back_is_written_later(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = park_on(sender, a_day(), 1)
+    drain.drain()
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(daily, "record", lambda events: 1 / 0)
+        write(day)
+    DayRecord.objects.filter(day=day).update(made_at=datetime.now(UTC) + timedelta(minutes=15))
+    daily.write()
+    assert len(day_record(day)) == 1
+
+
+def test_days_that_changed_late_are_found_by_the_indexes_of_what_did(alone: CursorWrapper) -> None:
+    alone.execute("TRUNCATE audit_account, audit_passage, audit_promise")
+    alone.execute(ACCOUNTS, {"count": 20_000})
+    alone.execute("ANALYZE audit_account")
+    now = datetime.now(UTC)
+    asked = {"first": now.date() - timedelta(days=40), "since": now - timedelta(days=40), "committed": timedelta(0)}
+    found = plans.reads(daily._LATE_DAYS, asked, using="owner")
+    assert sum(read.rows for read in found if " of audit_account" in read.node) == 3, plans.most(found)

@@ -11,12 +11,15 @@ from django.db.models import Count, F, Q, Sum
 from audit import visibility
 from audit.completeness import counts, explain, findings, sequences, summary
 from audit.completeness.counts import Figures
+from audit.completeness.coverage import hour_of
 from audit.models import CompletenessCount, Expectation, Gap, Manifest, Numbering, Unmet
 from audit.postgres import sql
 from audit.visibility import Scope, Viewer
 from tests.audit.completeness.conftest import BEGAN, numbers_of
 
 OPEN, EXPLAINED = Q(closed_at=None, explained_at=None), Q(closed_at=None, explained_at__isnull=False)
+
+THIS_HOUR = hour_of(datetime.now(UTC))
 
 
 @pytest.fixture
@@ -167,3 +170,58 @@ def test_what_adds_up_to_nothing_is_dropped(name: str) -> None:
     Gap.objects.filter(numbering__writer=name).update(found_at=F("found_at") - timedelta(days=1))
     counts.fold(never)
     assert rows_of(name) == 2
+
+
+def put(*names: str, times: int = 1, **figures: int) -> None:
+    """What the triggers write: rows of this hour."""
+    columns = dict.fromkeys(counts._FIGURES, 0) | figures
+    CompletenessCount.objects.bulk_create(
+        CompletenessCount(kind="gap", writer=name, hour=THIS_HOUR, **columns) for _ in range(times) for name in names
+    )
+
+
+def test_rows_that_nothing_folds_keep_no_others_from_being_folded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "FOLDED", 7)
+    alone = [f"{name}-{n:02}" for n in range(30)]
+    put(*alone, open=1, every=1)
+    put(f"{name}-00", f"{name}-17", f"{name}-99", times=2, open=1, every=1)
+    counts.fold(never)
+    assert [rows_of(writer) for writer in (*alone, f"{name}-99")] == [1] * 31
+    assert [counted(f"{name}-{n}")["gap"].open for n in ("00", "01", "17", "99")] == [3, 1, 3, 2]
+
+
+def test_more_rows_of_one_writer_than_are_folded_at_once_become_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "FOLDED", 7)
+    put(name, times=40, open=1, every=1)
+    counts.fold(never)
+    assert (rows_of(name), counted(name)["gap"].open) == (1, 40)
+
+
+def test_where_no_run_has_time_for_all_each_writer_has_its_turn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "FOLDED", 100)
+    writers = [f"{name}-{n:03}" for n in range(200)]
+    put(*writers, times=2, open=1, every=1)
+    for _ in range(1_000):
+        counts.fold(lambda: True)
+        if all(rows_of(writer) == 1 for writer in (writers[0], writers[100], writers[-1])):
+            break
+    assert [rows_of(writer) for writer in (writers[0], writers[100], writers[-1])] == [1, 1, 1]
+
+
+def test_of_what_is_not_open_no_hour_is_kept(name: str) -> None:
+    earlier = datetime.now(UTC) - timedelta(hours=5)
+    manifests = [stated(name) for _ in range(4)]
+    for number, manifest in enumerate(manifests):
+        Manifest.objects.filter(pk=manifest.pk).update(found_at=earlier + timedelta(hours=number))
+    Manifest.objects.filter(pk__in=[manifests[0].pk, manifests[1].pk]).update(closed_at=earlier)
+    explain.explain(manifests[2], "It was never sent.", by="ann")
+    counts.fold(never)
+    hours = CompletenessCount.objects.filter(writer=name).values_list("hour", "open")
+    assert set(hours) == {(hour_of(earlier + timedelta(hours=3)), 1), (None, 0)}
+    assert rows_of(name) == 2
+    assert counted(name) == said(name)
+    Manifest.objects.filter(pk=manifests[0].pk).update(closed_at=None)
+    counts.fold(never)
+    with visibility.viewing(Viewer(lambda: (Scope((name,)),))):
+        assert findings.by_span(datetime.now(UTC))[Manifest] == [2, 2, 2, 2]
+    assert counted(name) == said(name)
