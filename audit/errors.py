@@ -6,6 +6,7 @@ AuditError
 ├── Unavailable          PostgreSQL is not available now
 ├── Conflict             an event id was used again with other content
 ├── NothingKept          neither PostgreSQL nor the dead letter queue took the event
+│   └── RulesUnknown     which members must be erasable is not known, so no event is taken
 ├── NotSealed            the record is not in a checkpoint yet
 ├── LogDamaged           the log in the database is not the one that was signed
 ├── KeyMissing           there is no key to sign or verify with
@@ -64,6 +65,14 @@ class NothingKept(AuditError):
             "and send it again with the same event_id."
         )
         self.event_ids = list(event_ids)
+
+
+class RulesUnknown(NothingKept):
+    """The rules of erasure are not known: neither PostgreSQL nor Redis says them. Nothing was kept: send it again."""
+
+    def __init__(self) -> None:
+        AuditError.__init__(self)
+        self.event_ids = []
 
 
 class OnReplica(AuditError):

@@ -212,7 +212,10 @@ def tell_streams() -> str:
 
 @task
 def publish_keys() -> None:
-    """Copy the writers' keys to Redis again, in case it lost them; keep what hangs on the queue's key under today's."""
+    """Copy the writers' keys and the rules of erasure to Redis again, in case it lost them.
+
+    What hangs on the queue's key is kept under today's.
+    """
     entry_keys.renew()
     api_keys.publish()
 

@@ -26,7 +26,7 @@ from django.utils import timezone
 from audit.access import published_keys
 from audit.access.budget import Budget
 from audit.errors import AuditError, Unavailable
-from audit.ingest import entry_keys
+from audit.ingest import entry_keys, erasure_rules
 from audit.ingest.signed_copies import CopyUnavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
@@ -160,7 +160,10 @@ def revoke(writer: Writer) -> int:
 
 
 def publish() -> None:
-    """Copy all valid keys to Redis, once the transaction at hand is committed."""
+    """Copy all valid keys to Redis, once the transaction at hand is committed; and the rules of erasure.
+
+    A process that begins in an outage takes nothing without both.
+    """
     transaction.on_commit(_publish)
 
 
@@ -279,6 +282,7 @@ def _publish() -> None:
         # The schedule publishes again each minute; until then PostgreSQL is asked.
         log.error("keys_not_published", error=str(error))
     forget()
+    erasure_rules.publish()
 
 
 def _published(key: WriterKey) -> list[Any]:

@@ -33,7 +33,7 @@ def request(requester: Requester, **wanted: Unpack[ExportRequest]) -> Export:
     export.checkpoint, export.size = checkpoint.number, checkpoint.size
     fill(export, wanted)
     refuse_unredacted(requester, export.unredacted)
-    _refuse_too_many(requester)
+    _refuse_too_many(requester, "q")
     facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
     facts |= {"sample": export.sample, "seed": export.seed or None, **export.range_facts()}
     rules = [rule["name"] for rule in export.redaction] or None
@@ -42,14 +42,17 @@ def request(requester: Requester, **wanted: Unpack[ExportRequest]) -> Export:
     return export
 
 
-def _refuse_too_many(requester: Requester) -> None:
-    """Bundles are bounded by how many are made at once, of one requester and of all, and by the disk that they take."""
+def _refuse_too_many(requester: Requester, field: str) -> None:
+    """Bundles are bounded by how many are made at once, of one requester and of all, and by the disk that they take.
+
+    Raises `Invalid`, at this member of the request.
+    """
     if requested_by(requester).filter(ended_at=None).count() >= MAX_UNDER_WAY:
-        raise Invalid({"q": f"{MAX_UNDER_WAY} bundles of yours are being made already: wait for one, or cancel it"})
+        raise Invalid({field: f"{MAX_UNDER_WAY} bundles of yours are being made already: wait for one, or cancel it"})
     if Export.objects.filter(ended_at=None).count() >= settings.EXPORT_AT_ONCE:
-        raise Invalid({"q": f"{settings.EXPORT_AT_ONCE} bundles are being made already (EXPORT_AT_ONCE): try later"})
+        raise Invalid({field: f"{settings.EXPORT_AT_ONCE} bundles are being made already (EXPORT_AT_ONCE): try later"})
     if lacking := room.lacking(build.folder()):
-        raise Invalid({"q": lacking})
+        raise Invalid({field: lacking})
 
 
 def _checkpoint(wanted: ExportRequest) -> Checkpoint:
@@ -72,9 +75,13 @@ def cancel(export: Export, requester: Requester) -> bool:
 
 
 def reopen(export: Export, requester: Requester) -> bool:
-    """Queue a cancelled or failed bundle again. False in any other state."""
+    """Queue a cancelled or failed bundle again, within the bounds of a new one. False in any other state.
+
+    Raises `Invalid`, `ExportsOff`, `NothingKept`.
+    """
     if export.state not in ("cancelled", "failed"):
         return False
+    _refuse_too_many(requester, "export_id")
     record_act("resumed", export, requester)
     rows = Export.objects.filter(pk=export.pk, state=export.state)
     return bool(rows.update(state="pending", updated_at=datetime.now(UTC), ended_at=None, expires_at=None, error=""))

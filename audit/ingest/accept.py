@@ -12,7 +12,7 @@ from audit.postgres import clock
 def accept(document: Any, writer: str) -> Accepted:
     """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind.
 
-    Raises `Invalid`.
+    Raises `Invalid`, `RulesUnknown`.
     """
     try:
         return event.accept(document, writer=writer, now=clock.local_now(), erasing=erasure_rules.in_force())

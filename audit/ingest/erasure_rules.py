@@ -1,7 +1,8 @@
 """erasure_rules: which members of events are stored so that they can be erased, as every acceptance asks.
 
 PostgreSQL is asked once in RULES_TRUSTED_S; while it does not answer, what was known holds on, and a process that knows
-nothing yet takes the signed copy in Redis. A process with neither has no key of a writer either, and accepts nothing.
+nothing yet takes the signed copy in Redis, which is there for no rules, too. A process with neither accepts nothing:
+what an officer has named would be stored in plain, and could never be erased.
 """
 
 import threading
@@ -12,7 +13,7 @@ import psycopg
 import structlog
 from django.conf import settings
 
-from audit.errors import Unavailable
+from audit.errors import RulesUnknown, Unavailable
 from audit.formats.erasable.rules import Rule, Rules
 from audit.ingest import signed_copies
 from audit.ingest.signed_copies import CopyUnavailable
@@ -21,6 +22,8 @@ from audit.postgres.gateway import gateway
 log = structlog.get_logger(__name__)
 
 RULES_TRUSTED_S = 10.0
+# A process that knows nothing refuses events, so it asks again soon.
+UNKNOWN_AGAIN_S = 1.0
 COPY, _KIND = "erasure-rules", b"erasure rules 1\n"
 _FIND = b"SELECT name, path, event_type, only_sensitive FROM audit_erasurerule WHERE active ORDER BY name"
 
@@ -39,14 +42,22 @@ _known = _Known()
 
 
 def in_force() -> Rules | None:
-    """Return the rules; None where there are none. Never raises, and asks PostgreSQL in one thread alone."""
+    """Return the rules; None where there are none. Asks PostgreSQL in one thread alone. Raises `RulesUnknown`."""
     if time.monotonic() >= _known.until and _known.lock.acquire(blocking=_known.text is None):
         try:
             if time.monotonic() >= _known.until:
                 _learn()
         finally:
             _known.lock.release()
+    if _known.text is None:
+        raise RulesUnknown
     return _known.rules
+
+
+def publish() -> None:
+    """Copy the rules to Redis, also where there are none. Never raises: the schedule does it again each minute."""
+    if (text := _from_postgres()) is not None:
+        _keep(text)
 
 
 def forget() -> None:
@@ -56,12 +67,14 @@ def forget() -> None:
 
 def _learn() -> None:
     text = _from_postgres()
+    if text is not None and text != _known.text:
+        _keep(text)
     if text is None and _known.text is None:
         text = _from_copy()
     if text is not None and text != _known.text:
         rules = msgspec.json.decode(text, type=list[Rule])
         _known.rules, _known.text = Rules(rules) if rules else None, text
-    _known.until = time.monotonic() + RULES_TRUSTED_S
+    _known.until = time.monotonic() + (UNKNOWN_AGAIN_S if _known.text is None else RULES_TRUSTED_S)
 
 
 def _from_postgres() -> str | None:
@@ -72,10 +85,7 @@ def _from_postgres() -> str | None:
         log.warning("erasure_rules_unknown", error=type(error).__name__, trusts_what_it_knew=_known.text is not None)
         return None
     names = ("name", "path", "event_type", "only_sensitive")
-    text = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
-    if text != _known.text and (rows or _known.text is not None):
-        _keep(text)
-    return text
+    return msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
 
 
 def _keep(text: str) -> None:
@@ -88,7 +98,8 @@ def _keep(text: str) -> None:
 def _from_copy() -> str | None:
     try:
         entry = signed_copies.get(COPY)
-    except CopyUnavailable:
+    except CopyUnavailable as error:
+        log.warning("erasure_rules_not_read", error=str(error))
         return None
     text = None if entry is None else _opened(entry)
     return None if text is None else text.decode()

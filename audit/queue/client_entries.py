@@ -10,7 +10,7 @@ from django.conf import settings
 
 import dlq.stream
 from audit.access import limits
-from audit.errors import Invalid
+from audit.errors import Invalid, RulesUnknown
 from audit.formats import canonical, event
 from audit.formats.event import Accepted
 from audit.ingest import entry_keys, erasure_rules, record
@@ -35,7 +35,8 @@ def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool])
     In portions of a few MiB, and as many as there are now, for entries may come as fast as they are moved; until
     `is_over` between two.
 
-    Where PostgreSQL is needed to say whose an entry is, and does not answer, it waits in the inbox with all after it.
+    Where PostgreSQL is needed to say whose an entry is, or what of it must be erasable, and does not answer, it waits
+    in the inbox with all after it.
     A crash in between brings them twice, which is harmless. Raises what `bring` raises, and `Refused`.
     """
     queue, count = dlq.stream.for_drain(), 0
@@ -50,7 +51,7 @@ def move(bring: Callable[[list[Message]], None], *, is_over: Callable[[], bool])
         try:
             for place, raw in enumerate(entries):
                 messages.append(_message(raw, queue.now_ms(), place, seen_at))
-        except entry_keys.Unknown:
+        except (entry_keys.Unknown, RulesUnknown):
             log.warning("client_entries_wait", entries=queue.inbox.depth())
         if messages:
             bring(messages)
@@ -75,9 +76,9 @@ def _charge(messages: list[Message]) -> None:
 
 
 def read(raw: bytes, now: datetime | None = None, *, seen_at: float | None = None) -> Accepted | Outcome:
-    """Return the event of an entry as its writer's POST would make it, or why it is dead. Raises `Unknown`.
+    """Return the event of an entry as its writer's POST would make it, or why it is dead.
 
-    `seen_at`: since when it is known to be there (monotonic seconds).
+    `seen_at`: since when it is known to be there (monotonic seconds). Raises `Unknown`, `RulesUnknown`.
     """
     try:
         entry = Entry.parse(raw)

@@ -23,7 +23,7 @@ import dlq.spool
 import dlq.stream
 from audit import tracing
 from audit.accounting import restored, stored_counts
-from audit.errors import AuditError, Conflict, Invalid, Unavailable
+from audit.errors import AuditError, Conflict, Invalid, RulesUnknown, Unavailable
 from audit.formats import canonical
 from audit.formats import event as event_format
 from audit.formats.erasable import commitments
@@ -269,14 +269,16 @@ def _read_entry(message: Message, seen_at: float | None) -> Accepted | Outcome:
     """An entry that was not taken as it came from its writer: it may be by now. Raises `DatabaseDown`."""
     try:
         return client_entries.read(message.body, message.received_at, seen_at=seen_at)
-    except entry_keys.Unknown as error:
+    except (entry_keys.Unknown, RulesUnknown) as error:
         raise DatabaseDown from error
 
 
 def _read_foreign(message: Message, name: str) -> Accepted | Outcome:
-    """What a mapping could not convert: it may by now, for its file may be another one."""
+    """What a mapping could not convert: it may by now, for its file may be another one. Raises `DatabaseDown`."""
     try:
         return accept_again(message.body, name, writer=message.source)
+    except RulesUnknown as error:
+        raise DatabaseDown from error
     except AuditError as error:
         return Outcome("dead", "Invalid", str(error))
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audit import tasks
+from audit.evidence import export
 from audit.models import Export, Record
 from tests.api.conftest import EXPORTS
 from tests.audit.conftest import Sender
@@ -98,6 +99,19 @@ def test_a_bundle_is_cancelled_and_gone_on_with(exporter: Sender) -> None:
     assert exporter.post({}, path=f"{path}/resume").json()["state"] == "pending"
     tasks.continue_export(begun["export_id"])
     assert exporter.get(path).json()["state"] == "ready"
+
+
+def test_what_was_cancelled_is_gone_on_with_only_while_few_are_under_way(exporter: Sender) -> None:
+    query = {"q": f"correlation:{sealed(1)}"}
+    stopped = exporter.post(query, path=EXPORTS).json()["export_id"]
+    assert exporter.post({}, path=f"{EXPORTS}/{stopped}/cancel").status_code == 200
+    under_way = [exporter.post(query, path=EXPORTS).json()["export_id"] for _ in range(export.MAX_UNDER_WAY)]
+    answer = exporter.post({}, path=f"{EXPORTS}/{stopped}/resume")
+    assert answer.status_code == 400
+    assert "5 bundles of yours are being made" in answer.json()["field_errors"]["export_id"]
+    assert exporter.get(f"{EXPORTS}/{stopped}").json()["state"] == "cancelled"
+    for begun in under_way:
+        assert exporter.post({}, path=f"{EXPORTS}/{begun}/cancel").status_code == 200
 
 
 def test_only_the_scope_export_and_only_the_one_who_asked(exporter: Sender, service: Sender) -> None:

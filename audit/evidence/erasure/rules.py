@@ -19,6 +19,7 @@ def save_rule(rule: ErasureRule, *, by: str) -> trail.Change:
     if act != "unchanged":
         rule.save()
         transaction.on_commit(erasure_rules.forget)
+        transaction.on_commit(erasure_rules.publish)
     return act
 
 

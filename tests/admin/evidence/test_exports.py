@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit import tasks
+from audit.evidence import export
 from audit.models import AuditorScope, Export, Record
 from tests.admin.conftest import logged_in, person
 from tests.admin.evidence.conftest import LIST, MAKE, begun, made, page
@@ -82,6 +83,20 @@ def test_a_bundle_is_cancelled_and_gone_on_with(auditor: Client) -> None:
     tasks.continue_export(str(bundle.pk))
     assert "Download the bundle" in page(auditor, bundle)
     assert act(auditor, bundle, "explode") == 404
+
+
+def test_what_was_cancelled_is_gone_on_with_only_while_few_are_under_way(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MAX_UNDER_WAY", 1)
+    stopped = begun(auditor, q=f"correlation:{sealed(1)}")
+    act(auditor, stopped, "cancel")
+    under_way = begun(auditor, q=stopped.query)
+    answer = auditor.post(reverse("admin:audit_export_act", args=[stopped.pk]), {"act": "resume"}, follow=True)
+    assert "1 bundles of yours are being made already" in answer.content.decode()
+    stopped.refresh_from_db()
+    assert stopped.state == "cancelled"
+    act(auditor, under_way, "cancel")
 
 
 def test_each_person_sees_his_own_bundles_alone(auditor: Client) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from audit.errors import ExportsOff, Invalid
 from audit.evidence import export
@@ -245,3 +246,24 @@ def test_one_thing_is_asked_for_at_a_time() -> None:
         export.request(ME, received=("1h", "0s"), first=0)
     with pytest.raises(Invalid, match="you may see those of some"):
         export.request(ME._replace(sight=(Scope(("others",), ()),)), received=("1h", "0s"))
+
+
+def test_a_bundle_is_gone_on_with_within_the_bounds_of_a_new_one(tmp_path: Path) -> None:
+    query, mine = f"correlation:{sealed(1)}", Requester(f"t{secrets.token_hex(6)}")
+    stopped = export.request(mine, query=query)
+    assert export.cancel(stopped, mine)
+    stopped.refresh_from_db()
+    under_way = [export.request(mine, query=query) for _ in range(export.MAX_UNDER_WAY)]
+    with pytest.raises(Invalid, match="export_id: 5 bundles of yours are being made already"):
+        export.reopen(stopped, mine)
+    for bundle in under_way:
+        assert export.cancel(bundle, mine)
+    with override_settings(EXPORT_AT_ONCE=0), pytest.raises(Invalid, match="EXPORT_AT_ONCE"):
+        export.reopen(stopped, mine)
+    (tmp_path / "other.zip").write_bytes(bytes(1_000_001))
+    with override_settings(EXPORT_DIR=tmp_path, EXPORT_MAX_MB=1), pytest.raises(Invalid, match="EXPORT_MAX_MB"):
+        export.reopen(stopped, mine)
+    assert not Record.objects.filter(correlation_id=f"export-{stopped.pk}", event_action="resumed").exists()
+    assert export.reopen(stopped, mine)
+    stopped.refresh_from_db()
+    assert export.cancel(stopped, mine)

@@ -21,7 +21,7 @@ from audit.access import api_keys, limits, published_keys
 from audit.access.api_keys import Principal, Quotas
 from audit.access.outage import session_copies
 from audit.formats.event import accept
-from audit.ingest import clock_alarm, rejection_counters
+from audit.ingest import clock_alarm, erasure_rules, rejection_counters, signed_copies
 from audit.ingest.record import document
 from audit.ingest.rejections import Refusal
 from audit.ledger import keys, known_keys
@@ -79,6 +79,7 @@ def test_the_web_shows_the_queue_and_keeps_the_copy_of_keys(become: Callable[[st
     assert clock.skew().redis_s is not None
     tasks.publish_keys()
     assert published_keys.find(api_keys.digest(writer.key)) is not None
+    assert signed_copies.get(erasure_rules.COPY) is not None
     published_keys.keep("issuer", "keys of tokens")
     assert published_keys.kept("issuer") == "keys of tokens"
     known_keys._announced.clear()
@@ -141,6 +142,7 @@ def test_the_worker_ticks_publishes_and_gathers(become: Callable[[str], None], w
     assert "remaining" in tasks.tick()
     tasks.publish_keys()
     assert published_keys.find(api_keys.digest(writer.key)) is not None
+    assert signed_copies.get(erasure_rules.COPY) is not None
     assert rejection_counters.gather() >= 1
     assert isinstance(known_keys.ignorant_of(keys.load().verifiers[0]), list)
 

@@ -20,6 +20,7 @@ from audit.access import limits, published_keys
 from audit.access.api_keys import Principal, Quotas
 from audit.access.outage import session_copies
 from audit.formats.event import accept
+from audit.ingest import erasure_rules, signed_copies
 from audit.ingest.record import document
 from audit.queue import actions, drain
 from auditsite import hand_out
@@ -66,6 +67,7 @@ def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:
 def test_only_web_and_worker_publish_keys(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: published_keys.replace({"a digest": ["tests", ["write"]]}))
+    assert refused(lambda: signed_copies.put(erasure_rules.COPY, b"another"))
     assert refused(lambda: session_copies.keep("session", session_copy(("", ""))))
 
 
