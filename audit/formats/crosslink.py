@@ -34,7 +34,10 @@ _MOST_KNOWN = 100
 
 @dataclass(frozen=True)
 class CrossLink:
-    """Where a log was cut, what is known of it from before, and as what it goes on."""
+    """Where a log was cut, what is known of it from before, and as what it goes on.
+
+    Raises `NoteError` where it goes on under a name that it ends: there would be two histories of one name.
+    """
 
     restored: TreeHead
     known: tuple[TreeHead, ...]  # of each name the newest; at least one
@@ -43,6 +46,10 @@ class CrossLink:
     asked_by: str
     approved_by: str
     reason: str
+
+    def __post_init__(self) -> None:
+        if self.continues.name in {head.origin for head in (self.restored, *self.known)}:
+            raise NoteError(f"the cross-link goes on under a name that it ends: {self.continues.name}")
 
     @property
     def text(self) -> str:

@@ -78,5 +78,16 @@ def conflict(
 
 
 def own_name(head: Checkpoint | None, keys: Keys) -> str:
-    """The name under which the head was signed; that of the key while nothing is signed."""
-    return keys.origin if head is None else note.split(head.note)[0].split("\n")[0]
+    """The name under which the head was signed; that of the key while nothing is signed.
+
+    Raises `LogDamaged` where its note cannot be read.
+    """
+    return keys.origin if head is None else text_of(head).split("\n")[0]
+
+
+def text_of(head: Checkpoint) -> str:
+    """The signed text of a head, its signatures not checked. Raises `LogDamaged` where its note cannot be read."""
+    try:
+        return note.split(head.note)[0]
+    except NoteError as error:
+        raise LogDamaged(f"Checkpoint {head.number} cannot be believed: {error}.") from None

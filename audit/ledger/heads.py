@@ -7,13 +7,16 @@ show, so it need not stay (docs/decisions/0031-few-checkpoints-stay.md). Between
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 
-from audit.errors import NotSealed
+from audit.errors import LogDamaged, NotSealed
 from audit.formats.note import AnySigner
+from audit.ledger import crosslinks
 from audit.models import Checkpoint, newest_head
 from audit.postgres import sql
 
-# One statement: whoever signs the next head waits for it, or it for them, and then keeps that one.
+# Whoever signs the next head waits for this, or this for them, and then keeps that one.
+_LOCK = "SELECT number, note FROM audit_head WHERE NOT kept FOR UPDATE"
 _KEEP = """
 WITH head AS (UPDATE audit_head SET kept = true WHERE NOT kept RETURNING number, size, root, note, created_at)
 INSERT INTO audit_checkpoint (number, size, root, note, created_at) SELECT * FROM head
@@ -73,16 +76,30 @@ def newest_checkpoint(using: str = "reader") -> Checkpoint | None:
 
 
 def keep() -> Checkpoint | None:
-    """Make the newest signed head a checkpoint, where it is none yet, and return the newest one."""
-    sql.run(_KEEP)
+    """Make the newest signed head a checkpoint, where it is none yet, and return the newest one.
+
+    Raises `LogDamaged` where its note cannot be read: what stays was signed.
+    """
+    with transaction.atomic():
+        for number, text in sql.rows(_LOCK):
+            crosslinks.text_of(Checkpoint(number=number, note=text))
+            sql.run(_KEEP)
     return newest_checkpoint("default")
+
+
+def keep_whole() -> Checkpoint | None:
+    """The same; where the newest head is damaged the newest checkpoint, for who looks into the damage or copies it."""
+    try:
+        return keep()
+    except LogDamaged:
+        return newest_checkpoint("default")
 
 
 def give_out(covering: int | None = None) -> Checkpoint:
     """Return a checkpoint for what leaves the store: one of at least `covering` leaves, or the newest head.
 
     What is given out stays, so that it can be compared for as long as the log exists. Raises `NotSealed` while nothing
-    was ever sealed.
+    was ever sealed, `LogDamaged` as `keep`.
     """
     if covering is not None:
         newest = newest_checkpoint()

@@ -131,22 +131,34 @@ def prepare(
 
     It has the name of `old`, or another, where the log goes on under that; `token` is as in `create`.
 
-    It is kept in `path`.next until `replace`: a rotation that was cut off goes on with the same key.
+    It is kept in `path`.next until `replace`: a rotation that was cut off goes on with the same key. Raises
+    `KeyMissing` where another key is prepared, or this is of another name.
     """
-    following = _next_path(path)
+    following, name = _next_path(path), name or old.name
     if not following.exists():
-        made = _made(name or old.name, token)
+        made = _made(name, token)
         if made.verifier == old.verifier:
             raise KeyMissing(f"{token} is the key that signs already: name another one by object=.")
         _write_new(following, made.encode() + "\n", 0o600)
-    new = parse(following.read_text(encoding="utf-8").strip())
+    new = _parsed(following)
     if token is not None and (not isinstance(new, TokenSigner) or new.address != token):
         raise KeyMissing(
             f"Another key is prepared, {new}: rotate to it, or remove {following} and its line in {public}."
         )
+    if new.name != name:
+        raise KeyMissing(
+            f"A key named {new.name} is prepared, and one named {name} is needed. Remove {following}, and the line "
+            f"{new} of {public}."
+        )
     lines = [line for line in _lines(public) if line != str(new)] or [str(old)]
     _swap(public, "\n".join([*lines, str(new), ""]), 0o644)
     return new
+
+
+def prepared(path: Path) -> AnySigner | None:
+    """The key that is prepared to follow that in `path`, and signs nothing yet; None where none is."""
+    following = _next_path(path)
+    return _parsed(following) if following.exists() else None
 
 
 def replace(path: Path, public: Path, new: AnySigner) -> None:
@@ -166,6 +178,10 @@ def _made(name: str, token: Address | None) -> AnySigner:
     signer = Signer(name, secrets.token_bytes(32))
     Signer.parse(signer.encode())  # refuses a name that could not be read again
     return signer
+
+
+def _parsed(path: Path) -> AnySigner:
+    return parse(path.read_text(encoding="utf-8").strip())
 
 
 def _next_path(path: Path) -> Path:

@@ -135,7 +135,9 @@ def _sign(row: LogResume, path: Path, public: Path, old: AnySigner) -> tuple[str
     if not conflicts or _named(restored) != row.restored:
         raise ResumeRefused("The log is not where it was when this was asked: decline it, and ask again.")
     _refuse_more(row, known)
-    origins = {verifier.name for verifier in keys.verifiers} | {origin for origin, *_ in row.known}
+    unused = ledger_keys.prepared(path)  # of a run that was killed before it signed, perhaps
+    had = [each for each in keys.verifiers if unused is None or each != unused.verifier]
+    origins = {verifier.name for verifier in had} | {origin for origin, *_ in row.known}
     new = ledger_keys.prepare(path, public, old, crosslink.following(origins))
     link = _link(restored, known.heads, new, row.reason, row.asked_by, row.decided_by)
     signed = crosslink.sign(link, old, new)

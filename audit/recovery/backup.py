@@ -84,7 +84,7 @@ def _copy(
     facts: dict[str, Any] = {"keys": _keys()}
     if passphrase_file is not None:
         facts["keys"]["in_safe"] = safe.close(part / SAFE, passphrase_file)
-    head = heads.keep()
+    head = heads.keep_whole()
     facts["log"] = _log(head)
     progress("copying the anchor")
     facts["anchor"] = _copy_anchor(part / ANCHOR)

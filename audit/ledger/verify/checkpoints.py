@@ -71,7 +71,7 @@ def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> N
 def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
     """The cross-links under which the log went on after restores; a finding where one cannot be believed."""
     # A store that was restored from before a resume has the name of then, whatever key is here.
-    report.own_name = crosslinks.own_name(reader.head(using), keys)
+    report.own_name = _own_name(report, reader.head(using), keys)
     try:
         links = crosslinks.read(keys, using)
     except LogDamaged as error:
@@ -86,6 +86,15 @@ def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
             f"cross-link of {link.says.at:%Y-%m-%d %H:%M}Z: {lost} leaves that had been signed after those are gone."
         )
     return links
+
+
+def _own_name(report: RunReport, head: Checkpoint | None, keys: Keys) -> str:
+    """The name of the newest head; a finding, and that of the key, where its note cannot be read."""
+    try:
+        return crosslinks.own_name(head, keys)
+    except LogDamaged as error:
+        report.find(Verdict.FORKED, "checkpoint", str(error), index=None if head is None else head.number)
+        return keys.origin
 
 
 def _verified(text: str, keys: Keys) -> tuple[str, list[note.Attestation]]:

@@ -187,7 +187,7 @@ def _covered(last: int | None, using: str) -> int:
         checkpoint = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
         if checkpoint is not None:
             return checkpoint.size
-    newest = heads.keep()
+    newest = heads.keep_whole()
     return 0 if newest is None else newest.size
 
 

@@ -1,6 +1,8 @@
 """Cross-links: their form, and what an auditor's `verify.py` says of a log that goes on under them."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,19 @@ def test_a_cross_link_says_the_same_when_it_is_read(restored: Scene) -> None:
         crosslink.read(signed, [new.verifier])
     with pytest.raises(note.NoteError):
         crosslink.read(note.join(link.text, [SEAL_KEY.sign(link.text)]), [SEAL_KEY.verifier])  # the new key agreed not
+
+
+@pytest.mark.parametrize("name", [SEAL_KEY.name, f"{SEAL_KEY.name}/resumed-1"])
+def test_a_cross_link_goes_on_under_no_name_that_it_ends(name: str) -> None:
+    """It would close the name that goes on, and whatever is signed after it would be of a second history."""
+    heads = [TreeHead(ended, 4, bytes(32)) for ended in (SEAL_KEY.name, f"{SEAL_KEY.name}/resumed-1")]
+    new, other = Signer(name, bytes(range(32))), Signer(f"{SEAL_KEY.name}/resumed-2", bytes(range(32)))
+    link = crosslink.CrossLink(heads[0], (heads[1],), other.verifier, datetime.now(UTC), "olga", "carla", "it burned")
+    with pytest.raises(note.NoteError, match="goes on under a name that it ends"):
+        _ = replace(link, continues=new.verifier).text
+    text = link.text.replace(str(other), str(new))
+    with pytest.raises(note.NoteError, match="goes on under a name that it ends"):
+        crosslink.read(note.join(text, [SEAL_KEY.sign(text), new.sign(text)]), [SEAL_KEY.verifier])
 
 
 def proof_files(folder: Path, record: Record) -> list[str]:

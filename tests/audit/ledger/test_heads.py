@@ -1,6 +1,7 @@
 """Which signed heads stay: one in SEAL_KEEP_S, and each that is given out."""
 
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -8,9 +9,11 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connections
 from django.test import override_settings
 
+from audit.errors import LogDamaged
 from audit.formats import merkle
 from audit.ledger import heads, reader, seal, verify
 from audit.models import Checkpoint
+from tests.attacks.catalogue import statement
 from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, one, send
 
@@ -95,6 +98,25 @@ def test_who_keeps_a_head_and_who_signs_the_next_leave_no_gap_and_no_double(else
     assert one("SELECT count(*) = max(number) + 1 AND count(*) > 6 FROM audit_checkpoint")
     run = verify.verify()
     assert (run.verdict, run.findings.count(), run.last) == ("VERIFIED", 0, head.size)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_newest_head_whose_note_is_damaged_is_a_finding_that_nobody_signs_upon_or_keeps(
+    store: psycopg.Connection[Any], is_kept: bool
+) -> None:
+    if not is_kept:
+        sealed_sparingly()
+    before, number = checkpoints(), one("SELECT number FROM audit_head")
+    place = "audit_checkpoint" if is_kept else "audit_head"
+    statement(f"UPDATE {place} SET note = 'torn' WHERE number = {number}")(store, None)  # type: ignore[arg-type]
+    with pytest.raises(LogDamaged, match=f"Checkpoint {number} cannot be believed: this is no note"):
+        seal.Sealer().once(sign_anyway=True)
+    run = verify.verify()
+    assert run.verdict == "FORKED"
+    assert [found.index for found in run.findings.filter(kind="FORKED")] == [number]
+    with nullcontext() if is_kept else pytest.raises(LogDamaged, match="cannot be believed"):
+        heads.keep()
+    assert checkpoints() == before
 
 
 @pytest.mark.parametrize(

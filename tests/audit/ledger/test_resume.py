@@ -1,13 +1,14 @@
 """The log of a restored store goes on under a cross-link, by two people, and no name ever has two histories."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
-from audit.errors import LogDamaged, ResumeRefused
+from audit.errors import KeyMissing, LogDamaged, ResumeRefused
 from audit.formats import crosslink, note
 from audit.formats.note import TreeHead
 from audit.ledger import anchor, heads, keys, outside, reader, resume, verify
@@ -106,6 +107,23 @@ def test_the_log_goes_on_under_another_name_with_the_same_leaves(restored: Scene
     assert reader.root(EARLY) == link.restored.root
     newest = Checkpoint.objects.get(number=LogCrossLink.objects.get().checkpoint)
     assert (newest.size, bytes(newest.root)) == (EARLY, link.restored.root)
+
+
+def test_a_key_that_was_prepared_under_the_old_name_takes_no_log_on(
+    restored: Scene, key_files: Path, settings: Any
+) -> None:
+    """Under one name there would be two histories."""
+    public = settings.SEAL_PUBLIC_KEYS_FILE
+    prepared = keys.prepare(key_files, public, SEAL_KEY)
+    row = resume.request("the disk burned", by="olga")
+    resume.decide(row, approve=True, by="carla")
+    with pytest.raises(KeyMissing, match=re.escape(f"Remove {key_files}.next, and the line {prepared} of {public}")):
+        resume.resume()
+    assert not LogCrossLink.objects.exists()
+    key_files.with_name("seal_key.next").unlink()
+    public.write_text(f"{SEAL_KEY}\n", encoding="utf-8")
+    resume.resume()
+    assert keys.load().origin == f"{SEAL_KEY.name}/resumed-1"
 
 
 def test_a_sealer_that_ran_all_along_goes_on_after_the_resume_and_not_before(
@@ -235,11 +253,12 @@ def test_what_turns_up_after_the_request_has_to_be_asked_anew(restored: Scene, s
     assert not LogCrossLink.objects.exists()
 
 
-@pytest.mark.parametrize("after", ["the cross-link", "the key", "the anchor"])
+@pytest.mark.parametrize("after", ["the key that it made", "the cross-link", "the key", "the anchor"])
 def test_a_resume_that_is_killed_goes_on(restored: Scene, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
     row = resume.request("the disk burned", by="olga")
     resume.decide(row, approve=True, by="carla")
     place, name = {
+        "the key that it made": (resume.crosslink, "sign"),
         "the cross-link": (resume.ledger_keys, "replace"),
         "the key": (resume.anchor, "anchor_crosslink"),
         "the anchor": (resume.trail, "add"),
