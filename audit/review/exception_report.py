@@ -215,13 +215,21 @@ def _is_finding(model: type[Discrepancy], end: datetime) -> Q:
 
 def _older_findings(first: datetime, end: datetime) -> ExceptionGroup:
     """As they were at the end of the day, whatever became of them since; those of the day itself are new."""
-    not_closed = Q(closed_at=None) | Q(closed_at__gte=end)
-    not_explained = Q(explained_at=None) | Q(explained_at__gte=end)
-    rows = [
-        ExceptionRow(label, model._default_manager.filter(not_closed, not_explained, found_at__lt=first).count())
-        for label, model in FINDINGS.items()
-    ]
+    rows = [ExceptionRow(label, _open_at(model, first, end)) for label, model in FINDINGS.items()]
     return ExceptionGroup("open", "Findings of earlier days, still open at the end of the day", _ranked(rows))
+
+
+def _open_at(model: type[Discrepancy], first: datetime, end: datetime) -> int:
+    """Count what was found before `first`, and by `end` neither closed nor explained.
+
+    It is open still, was explained since, or was closed since: each by an index of its own, that of migration 0080 or
+    0099, so that nothing is read of what ended before; by one statement, so that each is counted once.
+    """
+    rows = model._default_manager.filter(found_at__lt=first).order_by().values("found_at")
+    not_closed = rows.filter(closed_at=None)
+    still, explained = not_closed.filter(explained_at=None), not_closed.filter(explained_at__gte=end)
+    closed = rows.filter(Q(explained_at=None) | Q(explained_at__gte=end), closed_at__gte=end)
+    return still.union(explained, closed, all=True).count()
 
 
 def _queue(day: date, first: datetime, end: datetime) -> ExceptionGroup:
