@@ -151,15 +151,22 @@ def go_on_with_exports() -> str:
 
 @task
 def continue_report(report_id: str) -> str:
-    return build.resume(Report.objects.get(pk=report_id)).state
+    """Some sections of a report; what is left is queued again."""
+    made = build.resume(Report.objects.get(pk=report_id), seconds=EXPORT_TASK_S)
+    if made.state == "pending":
+        async_task("audit.tasks.continue_report", report_id)
+    return f"{made.state}: {made.done} of {made.total}"
 
 
 @task
 def go_on_with_reports() -> str:
     """Make the report of the last month where one is wanted, and one that no worker is making."""
-    build.request_monthly()
-    left = Report.next_pending()
-    return "none waits" if left is None else build.resume(left).state
+    try:
+        build.request_monthly()
+    finally:  # what keeps that report from being asked for keeps no other from being made
+        left = Report.next_pending()
+        state = "none waits" if left is None else build.resume(left, seconds=EXPORT_TASK_S).state
+    return state
 
 
 @task

@@ -40,7 +40,7 @@ class ReportAdmin(ReadOnly):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return build.visible(visibility.scopes()).defer("content", "beside")
+        return build.visible(visibility.scopes()).defer("content", "beside", "unfinished")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"presets": _presets(), **(extra_context or {})}

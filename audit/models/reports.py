@@ -21,6 +21,10 @@ class Report(Job):
     beside = models.JSONField(
         null=True, help_text="Figures that no checkpoint fixes, as they were when the report was made."
     )
+    unfinished = models.JSONField(null=True, help_text="While it is made: the sections that are finished.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How often the section that is not finished was begun."
+    )
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content in RFC 8785.")
     again_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="repeated")
 

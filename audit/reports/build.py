@@ -1,13 +1,13 @@
 """build: a compliance report from its request to its digest in the log.
 
 1. The request is recorded, then there is a row.
-2. A worker computes the sections, as of the checkpoint that the request found.
+2. A worker computes the sections, as of the checkpoint that the request found. Each is kept when it is finished, so
+   that another worker goes on from there where this one was killed.
 3. The digest is recorded. Only then the report is ready, and never changes again.
 """
 
 import hashlib
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,13 +16,13 @@ import msgspec
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 import dlq.errors
 import dlq.stream
 from audit import visibility
 from audit.completeness import summary
-from audit.errors import Invalid, NotSealed
+from audit.errors import AuditError, Invalid, NotSealed
 from audit.evidence import export
 from audit.evidence.request import THE_STORE, ExportRequest, Requester, record_act
 from audit.formats import canonical
@@ -31,6 +31,7 @@ from audit.models import OWN_WRITER, Checkpoint, Export, Finding, Report
 from audit.models.base import JobEnded
 from audit.postgres import replica, sql
 from audit.reports import controls, packs
+from audit.reports.figures import Section
 from audit.reports.packs import Pack, UnreadablePack
 from audit.reports.sections import SECTIONS, SINCE
 from audit.reports.snapshot import VERSION, Snapshot
@@ -46,8 +47,16 @@ SETTLE_S = 1.0
 # So long after its end the report of a month is made.
 MONTH_SETTLES = timedelta(hours=2)
 
-# Called with the number of sections that are computed.
-Progress = Callable[[int], None]
+# So often a section is begun that does not come to its end.
+MAX_ATTEMPTS = 3
+
+
+class _TimeIsUp(Exception):
+    """Some sections are finished, and the others are left for later."""
+
+
+class _NeverFinished(AuditError):
+    """A section was begun again and again, and its worker was stopped or PostgreSQL gave up each time."""
 
 
 def request(
@@ -80,7 +89,7 @@ def cancel(report: Report, requester: Requester) -> bool:
     if not report.is_under_way:
         return False
     record_act("cancelled", report, requester)
-    return report.end("cancelled")
+    return report.end("cancelled", unfinished=None)
 
 
 def request_evidence(report: Report, requester: Requester) -> Export:
@@ -104,16 +113,25 @@ def visible(sight: visibility.Scopes) -> QuerySet[Report]:
     return Report.objects.filter(sight=_as_json(sight)) if sight else Report.objects.all()
 
 
-def resume(report: Report) -> Report:
-    """Make a report that no other process is making. Raises what the database raises."""
-    if Report.pending().filter(pk=report.pk).update(state="running", updated_at=datetime.now(UTC), done=0):
+def resume(report: Report, *, seconds: float | None = None) -> Report:
+    """Make a report that no other process is making; after `seconds` the sections that are left stay pending.
+
+    Raises what the database raises: the report can be resumed afterwards, MAX_ATTEMPTS times at one section.
+    """
+    began = {"state": "running", "updated_at": datetime.now(UTC), "attempts": F("attempts") + 1}
+    if Report.pending().filter(pk=report.pk).update(**began):
+        report.refresh_from_db()
+        deadline = None if seconds is None else time.monotonic() + seconds
         try:
-            _build(report)
+            _refuse_for_ever(report)
+            _build(report, deadline)
         except JobEnded:
             pass
-        except (UnreadablePack, NotSealed) as error:
+        except _TimeIsUp:
+            report.under_way().update(state="pending", updated_at=datetime.now(UTC), attempts=0)
+        except (UnreadablePack, NotSealed, _NeverFinished) as error:
             log.error("report_failed", report=str(report.pk), reason=str(error))
-            report.end("failed", error=str(error))
+            report.end("failed", error=str(error), unfinished=None)
     report.refresh_from_db()
     return report
 
@@ -132,19 +150,16 @@ def request_monthly(now: datetime | None = None) -> Report | None:
         return request(THE_STORE, first, last, list(settings.REPORT_PACKS))
 
 
-def content(report: Report, *, progress: Progress | None = None) -> dict[str, Any]:
-    """What the digest covers: the same for the same days, controls and checkpoint, whenever it is computed."""
+def content(report: Report, *, deadline: float | None = None) -> dict[str, Any]:
+    """What the digest covers: the same for the same days, controls and checkpoint, whenever it is computed.
+
+    Sections that are finished are not computed again. Raises `JobEnded` where it was cancelled meanwhile.
+    """
     replica.require_whole()
     chosen = _chosen_packs(report)
     checkpoint = Checkpoint.objects.get(number=report.checkpoint)
     snapshot = Snapshot(report.first, report.last, checkpoint, _version(report))
-    sections = []
-    for name, (compute, _) in SECTIONS.items():
-        if SINCE.get(name, 0) > snapshot.version:
-            continue
-        sections.append(compute(snapshot))
-        if progress:
-            progress(len(sections))
+    sections = _sections(report, snapshot, deadline)
     as_of = {
         "number": report.checkpoint,
         "size": snapshot.size,
@@ -164,6 +179,36 @@ def content(report: Report, *, progress: Progress | None = None) -> dict[str, An
     return plain
 
 
+def _sections(report: Report, snapshot: Snapshot, deadline: float | None) -> list[Section]:
+    wanted = {name: compute for name, (compute, _) in SECTIONS.items() if SINCE.get(name, 0) <= snapshot.version}
+    sections = _finished(report, snapshot.version)
+    began_with = len(sections)
+    for compute in list(wanted.values())[began_with:]:
+        if len(sections) > began_with and deadline is not None and time.monotonic() > deadline:
+            raise _TimeIsUp
+        sections.append(compute(snapshot))
+        kept = {"version": snapshot.version, "sections": msgspec.to_builtins(sections)}
+        report.save_progress(done=len(sections), unfinished=kept, attempts=1)
+    return sections
+
+
+def _finished(report: Report, version: int) -> list[Section]:
+    """The sections that are kept; none of them where another release computed them, in a version of its own."""
+    kept = report.unfinished or {}
+    return msgspec.convert(kept["sections"], list[Section]) if kept.get("version") == version else []
+
+
+def _refuse_for_ever(report: Report) -> None:
+    if report.attempts <= MAX_ATTEMPTS:
+        return
+    names = list(SECTIONS)[report.done : report.done + 1]
+    what = f"The section {names[0]!r} was" if names else "All sections are there, and its end was"
+    raise _NeverFinished(
+        f"{what} begun {MAX_ATTEMPTS} times and not finished: each time the worker was stopped, or PostgreSQL gave up. "
+        "Ask for fewer days; the worker's log says why."
+    )
+
+
 def _version(report: Report) -> int:
     """This store's; of a report that is made again that of the first, or it could not be the same."""
     first = report.again_of and report.again_of.content
@@ -175,18 +220,17 @@ def digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.canonical(document)).hexdigest()
 
 
-def _build(report: Report) -> None:
-    report.refresh_from_db()
+def _build(report: Report, deadline: float | None) -> None:
     sealed_at = Checkpoint.objects.get(number=report.checkpoint).created_at
     time.sleep(max(SETTLE_S - (datetime.now(UTC) - sealed_at).total_seconds(), 0))
     look = visibility.Viewer(find_scopes=report.scopes)
     with visibility.viewing(look):
-        document = content(report, progress=lambda done: report.save_progress(done=done))
+        document = content(report, deadline=deadline)
         aside = _live_figures() | {"packs": {pack.pack: packs.text_of(pack) for pack in _chosen_packs(report)}}
     report_digest = digest(document)
     same = None if report.again_of is None else report.again_of.digest == report_digest
     record_act("made", report, THE_STORE, digest=report_digest, checkpoint=report.checkpoint, same=same)
-    report.end("ready", content=document, beside=aside, digest=report_digest)
+    report.end("ready", content=document, beside=aside, digest=report_digest, unfinished=None)
 
 
 def _live_figures() -> dict[str, Any]:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 
 from audit.evidence.request import Requester
 from audit.management.harmless import HarmlessCommand, operator_name
+from audit.postgres.faults import headline
 from audit.reports import build, render
 
 
@@ -26,7 +28,13 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         begun = build.request(Requester(operator_name()), options["first"], options["last"], options["pack"])
-        made = build.resume(begun)
+        try:
+            made = build.resume(begun)
+        except DatabaseError as error:
+            raise CommandError(
+                f"PostgreSQL gave up before the report was made: {headline(error)}. What is finished of it is kept, "
+                f"and a worker goes on with it: it stands under Compliance reports, as {begun.pk}."
+            ) from error
         if made.state != "ready":
             raise CommandError(f"The report is {made.state}. {made.error}".strip())
         body = render.file(made, options["format"], site=options["site"].rstrip("/"))
