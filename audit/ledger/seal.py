@@ -123,7 +123,6 @@ class Sealer:
             # Somebody queued records that are sealed already: they would stop every further pass.
             self._memory = _Memory()
             intents.drop_repeated()
-            intents.withdraw_repeated()
             return self._pass(sign_anyway, keep_each)
         except BaseException:
             self._memory = _Memory()
