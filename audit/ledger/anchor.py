@@ -46,7 +46,8 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
         line = {"anchored_at": datetime.now(UTC).isoformat(), "note": text}
         _append_line(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False).encode())
     if settings.SEAL_ANCHOR_DIR is not None:
-        folder = settings.SEAL_ANCHOR_DIR / f"{checkpoint.created_at:%Y-%m-%d}"
+        # Never behind the last folder, in which the newest is looked for: a clock may have gone ahead and back.
+        folder = max([settings.SEAL_ANCHOR_DIR / f"{checkpoint.created_at:%Y-%m-%d}", *_days()[-1:]])
         _make_folder(folder)
         _write_whole(folder / f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint", text.encode())
 
@@ -136,13 +137,19 @@ def _anchor_files(*, newest_first: bool = False, after: str = "") -> Iterator[Pa
     if (folder := settings.SEAL_ANCHOR_DIR) is None:
         return
     last_day, _, last_name = after.rpartition("/")
-    days = [folder, *sorted(folder.glob("[0-9]*-[0-9]*-[0-9]*/"))]
+    days = [folder, *_days()]
     for day in reversed(days) if newest_first else days:
         day_name = "" if day == folder else day.name
         if day_name < last_day:
             continue
         names = sorted(day.glob("[0-9]*.checkpoint"), reverse=newest_first)
         yield from (path for path in names if (day_name, path.name) > (last_day, last_name))
+
+
+def _days() -> list[Path]:
+    """The folders of the days, in order."""
+    folder: Path | None = settings.SEAL_ANCHOR_DIR
+    return [] if folder is None else sorted(folder.glob("[0-9]*-[0-9]*-[0-9]*/"))
 
 
 def _read_file(path: Path) -> Anchored:

@@ -135,21 +135,20 @@ def take(cursor: Any, size: int, intent: Intent, *, only_looks: bool = False) ->
 
 
 def drop_repeated() -> None:
-    """Remove from the queue what is sealed or queued twice, and record that."""
+    """Remove from the queue, and from what is intended, what is sealed or queued twice, and record that.
+
+    In one transaction: what is intended and not queued any more would stop every sealer. No head was signed with it.
+    """
     with transaction.atomic():
         dropped = sql.run("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
         dropped += sql.run(
             "DELETE FROM audit_unsealed a USING audit_unsealed b WHERE a.record_id = b.record_id AND a.ctid > b.ctid"
         )
+        sql.run(_WITHDRAW_REPEATED)
     if not dropped:
         return
     log.error("queue_had_repeated_records", dropped=dropped)
     trail.add("audit.seal.repeated", actor=OWN_WRITER, outcome="failure", correlation="seal", dropped=dropped)
-
-
-def withdraw_repeated() -> None:
-    """Leave out what cannot be sealed since it is: no head was ever signed with it."""
-    sql.run(_WITHDRAW_REPEATED)
 
 
 def require_confirmed() -> None:

@@ -36,20 +36,23 @@ class Known(NamedTuple):
 
 
 def newest(keys: Keys) -> Known:
-    """The newest head of the anchor, and that of each witness for each name of the log. Never raises for a witness."""
-    return _with_witnesses(of_anchor(keys).heads, keys)
+    """The newest head of the anchor, and that of each witness for each name of the log. Raises for none of them."""
+    return _with_witnesses(of_anchor(keys), keys)
 
 
 def of_anchor(keys: Keys) -> Known:
-    """The newest head of the anchor alone, which costs no request."""
-    found = _signed((entry.where, entry.note) for entry in anchor.newest_anchored(keys.origin))
-    return Known(list(_of_keys(found, keys)), [])
+    """The newest head of the anchor alone, which costs no request. Raises nothing: its storage may have gone."""
+    try:
+        found = _signed((entry.where, entry.note) for entry in anchor.newest_anchored(keys.origin))
+        return Known(list(_of_keys(found, keys)), [])
+    except OSError as error:
+        return Known([], [f"anchor: {type(error).__name__}"])
 
 
 def everything(keys: Keys) -> Known:
-    """Of each name the newest head that anybody has: all of the anchor is read."""
+    """Of each name the newest head that anybody has: all of the anchor is read. Raises `OSError` for the anchor."""
     found = _of_keys(_signed((entry.where, entry.note) for entry in anchor.anchored()), keys)
-    known = _with_witnesses(_largest(found), keys)
+    known = _with_witnesses(Known(_largest(found), []), keys)
     return known._replace(heads=_largest(iter(known.heads)))
 
 
@@ -79,8 +82,8 @@ def _of_keys(entries: Iterator[tuple[str, str]], keys: Keys) -> Iterator[Outside
             log.warning("outside_not_believed", where=where, error=str(error))
 
 
-def _with_witnesses(heads: list[Outside], keys: Keys) -> Known:
-    unasked = []
+def _with_witnesses(known: Known, keys: Keys) -> Known:
+    heads, unasked = list(known.heads), list(known.unasked)
     for witness in witnesses.witnesses():
         for origin in dict.fromkeys(verifier.name for verifier in keys.verifiers):
             where = f"witness {witness.verifier.name}"

@@ -48,6 +48,10 @@ class Publisher:
         try:
             keys = ledger_keys.load()
             known = outside.of_anchor(keys)
+            if known.unasked:
+                return [
+                    f"The anchor cannot be read ({known.unasked[0].partition(': ')[2]}): nothing is appended to it."
+                ]
             if conflicts := outside.conflicts(known, reader.head("default"), keys, "default"):
                 self._anchored_at = time.monotonic()  # once in SEAL_ANCHOR_S is often enough to say so
                 outside.refused.set()  # the sealer of this process asks before it signs again

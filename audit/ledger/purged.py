@@ -1,7 +1,7 @@
 """purged: which leaves have no record any more because a purge removed it, and the certificate that says so.
 
-That a record is gone under a purge is believed only of what a signed certificate covers: whoever owns the tables can
-note leaves as removed, and cannot sign.
+That a record is gone under a purge is believed only of what a signed certificate covers, and the sealed record of the
+approval allows: whoever owns the tables can note leaves as removed, and cannot sign.
 """
 
 import hashlib
@@ -44,6 +44,21 @@ LEFT JOIN audit_purgerun r ON r.plan_id = q.id WHERE q.id = %s AND q.kind = 'pur
 _COMPLETED = """
 SELECT r.id, r.event_data ->> 'note' FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
 WHERE r.writer = %s AND r.event_type = %s AND r.event_data @> %s::jsonb ORDER BY r.event_timestamp, r.id
+"""
+# What the sealed record of an approval says of its plan; and whether a hold was released since it was asked for: what
+# was held then may go too. The clocks of two processes may differ by a little.
+_ALLOWED = """
+SELECT (a.event_data ->> 'first')::bigint, (a.event_data ->> 'size')::bigint, (a.event_data ->> 'records')::bigint,
+       EXISTS (
+           SELECT FROM audit_record r
+           WHERE r.writer = a.writer AND r.event_type = 'audit.hold.released' AND r.event_timestamp > coalesce((
+               SELECT max(q.event_timestamp) FROM audit_record q JOIN audit_leaf m ON m.record_id = q.id
+               WHERE q.writer = a.writer AND q.event_type = 'audit.purge.asked'
+                 AND q.actor_id = a.event_data ->> 'asked_by' AND q.event_timestamp <= a.event_timestamp
+                 AND q.event_data @> (a.event_data - '{request,asked_by}'::text[])
+           ), '-infinity') - interval '1 hour')
+FROM audit_retentiondecision d JOIN audit_leaf l ON l.record_id = d.record_id JOIN audit_record a ON a.id = d.record_id
+WHERE d.request_id = %s AND a.writer = %s AND a.event_type = 'audit.purge.approved' AND a.event_data @> %s::jsonb
 """
 _OF_IDS = """
 SELECT l.record_id::text, l.index, p.plan_id FROM audit_leaf l JOIN LATERAL (
@@ -162,11 +177,34 @@ def digest(ranges: Iterable[tuple[int, int]]) -> str:
     return hashed.hexdigest()
 
 
+def excess(plan: int, ranges: Sequence[tuple[int, int]], records: int, using: str = "reader") -> str | None:
+    """Why what was removed under a plan is more than its approval allows; None where it is not.
+
+    Whoever owns the tables can note leaves as removed, and change what a run says of itself; of the approval there is a
+    record in the log.
+    """
+    found = sql.rows(_ALLOWED, [plan, OWN_WRITER, json.dumps({"request": plan})], using)
+    if not found:
+        return f"no sealed record approves the purge {plan}"
+    first, size, planned, has_released = found[0]
+    noted = sum(last - first for first, last in ranges)
+    if noted != records:
+        return f"under the purge {plan} {noted} leaves are noted as removed, and {records} records were"
+    for start, end in ranges:
+        if start < first or end > size:
+            leaf = start if start < first else end - 1
+            return f"leaf {leaf} is none of the leaves {first} to {size - 1} of the purge {plan}"
+    if records > planned and not has_released:
+        return f"under the purge {plan} {records} records were removed, and {planned} were to go"
+    return None
+
+
 def _fault(plan: int, text: str, using: str) -> str | None:
     try:
         facts = read(text)
     except (NoteError, ValueError) as error:
         return f"the certificate of the purge {plan} does not hold: {error}"
-    if facts.get("plan") != plan or facts.get("ranges_sha256") != digest(ranges_of(plan, using)):
+    ranges = ranges_of(plan, using)
+    if facts.get("plan") != plan or facts.get("ranges_sha256") != digest(ranges):
         return f"what is noted as removed under the purge {plan} is not what its certificate says"
-    return None
+    return excess(plan, ranges, facts["records"], using)

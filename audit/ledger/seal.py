@@ -123,7 +123,6 @@ class Sealer:
             # Somebody queued records that are sealed already: they would stop every further pass.
             self._memory = _Memory()
             intents.drop_repeated()
-            intents.withdraw_repeated()
             return self._pass(sign_anyway, keep_each)
         except BaseException:
             self._memory = _Memory()
@@ -216,14 +215,10 @@ class Sealer:
 
     def _check_anchor(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> None:
         """Before each signature, as far as the end of the anchor is another one than it was: who else writes there?"""
-        try:
-            known = outside.of_anchor(keys)
-        except OSError as error:
-            log.warning("outside_not_asked", where="anchor", error=type(error).__name__)
-            return
-        if known.heads != self._memory.anchored:
+        known = outside.of_anchor(keys)
+        if known.unasked or known.heads != self._memory.anchored:
             _check_outside(head, keys, known)
-            self._memory.anchored = known.heads
+            self._memory.anchored = None if known.unasked else known.heads
 
     def _is_due(self) -> bool:
         if self._memory.newest is None:

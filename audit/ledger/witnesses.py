@@ -5,13 +5,17 @@ neither of them controls protects from both: a witness (C2SP tlog-witness), or s
 """
 
 import http.client
+import io
+import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -22,6 +26,7 @@ from audit.ledger import reader
 from audit.models import Checkpoint
 from audit.postgres import sql
 
+# For a whole answer, however it comes.
 TIMEOUT_S = 5.0
 MAX_ANSWER = 64 * 1024
 
@@ -91,7 +96,7 @@ def latest_of(witness: RemoteWitness, origin: str) -> str:
     """Fetch the newest checkpoint of a log that a witness has seen, as a note. Raises `OSError`, and `NothingSeen`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
     try:
-        with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with _answering(), _open(url) as answer:
             return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
@@ -105,11 +110,64 @@ def _ask(witness: RemoteWitness, checkpoint: Checkpoint, old: int) -> tuple[int,
     body = "".join([f"old {old}\n", *(f"{note.encode64(value)}\n" for value in proof), "\n", checkpoint.note])
     request = urllib.request.Request(f"{witness.url}/add-checkpoint", body.encode(), method="POST")
     try:
-        with _answering(), urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with _answering(), _open(request) as answer:
             return answer.status, answer.read(MAX_ANSWER).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(MAX_ANSWER).decode("utf-8", "replace")
+
+
+def _open(request: str | urllib.request.Request) -> Any:
+    """The answer to a request, all of which comes within TIMEOUT_S. Raises `OSError`, also while it is read."""
+    return urllib.request.build_opener(_Bounded(time.monotonic() + TIMEOUT_S)).open(request, timeout=TIMEOUT_S)
+
+
+class _Bounded(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Ends at a moment of the monotonic clock. A timeout of a socket is for each part of an answer, and no bound."""
+
+    def __init__(self, ends_at: float):
+        super().__init__()
+        self._ends_at = ends_at
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connecting(http.client.HTTPConnection), req)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connecting(http.client.HTTPSConnection), req)
+
+    def _connecting(self, kind: Callable[..., Any]) -> Callable[..., Any]:
+        def connect(host: str, **options: Any) -> Any:
+            connection = kind(host, **options)
+            connection.response_class = partial(_Answer, ends_at=self._ends_at)
+            return connection
+
+        return connect
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, ends_at: float, **options: Any):
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Parts(sock, self.fp.detach(), ends_at))
+
+
+class _Parts(io.RawIOBase):
+    """What a socket receives, each part within the time that is left for all."""
+
+    def __init__(self, sock: socket.socket, parts: io.RawIOBase, ends_at: float):
+        self._socket, self._parts, self._ends_at = sock, parts, ends_at
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if (left := self._ends_at - time.monotonic()) <= 0:
+            raise TimeoutError("the answer took too long")
+        self._socket.settimeout(left)
+        return self._parts.readinto(buffer)
+
+    def close(self) -> None:
+        self._parts.close()
+        super().close()
 
 
 @contextmanager

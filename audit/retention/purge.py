@@ -75,7 +75,7 @@ class NotApproved(AuditError):
 
 
 class NotReady(AuditError):
-    """PostgreSQL does not remove anything under this plan now."""
+    """PostgreSQL does not remove anything under this plan now, or removed more than was approved."""
 
 
 class Counted(NamedTuple):
@@ -193,8 +193,11 @@ def certificate(plan: RetentionRequest) -> Record | None:
 
 
 def certify(plan: RetentionRequest, done: PurgeRun, *, by: str) -> None:
-    """Sign what was removed, and record it. Raises `KeyMissing`, `NothingKept`."""
+    """Sign what was removed, and record it. Raises `NotReady` where that is more than was approved; `KeyMissing`,
+    `NothingKept`."""
     ranges = removed_ranges(plan)
+    if (why := purged.excess(plan.pk, ranges, done.purged, "default")) is not None:
+        raise NotReady(f"No certificate is signed: {why}. Somebody wrote into the tables: tell your security officer.")
     decision, counts = plan.decided, _removed(plan)
     assert decision is not None and plan.cut is not None
     facts = {

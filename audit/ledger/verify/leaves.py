@@ -1,6 +1,7 @@
 """Verify every leaf with its record, and the tree over the leaves with its nodes and signed roots, in one stream."""
 
 import heapq
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from operator import attrgetter
@@ -13,10 +14,13 @@ from audit.ledger.verify.checkpoints import Head
 from audit.ledger.verify.records import COLUMNS, Checked, check_each
 from audit.ledger.verify.removed import Removed
 from audit.ledger.verify.result import RunReport, Verdict
-from audit.postgres import sql
+from audit.postgres import portions, sql
 
 CHUNK = 2000
-SAVE_EVERY = 10
+# What a chunk of heavy events is cut at.
+CHUNK_BYTES = 4 * portions.PORTION_BYTES
+# So often the place is saved, and the clock looked at: a part of a run may have less than a minute.
+SAVE_EVERY_S = 1.0
 # So many heads, of one size or of several, are compared between two looks at the clock.
 CHECKPOINTS = 2 * checkpoints.CHUNK
 LEAVES = f"""
@@ -162,16 +166,20 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
     """
     removed = Removed(report, using)
     tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
-    for turn, start in enumerate(range(first, last, CHUNK)):
+    start, saved_at = first, time.monotonic()
+    while start < last:
         end = min(start + CHUNK, last)
-        rows = check_each(LEAVES, [start, end], using)
+        rows = check_each(LEAVES, [start, end], using, CHUNK_BYTES)
+        end = rows[-1].leaf_index + 1 if rows else end
         _check_dense(tree, rows, start, end)
         for part in tree.parts(rows):
             _check_records(report, part, removed)
             tree.extend(part)
-        if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
+        if end < last and time.monotonic() - saved_at >= SAVE_EVERY_S:
             report.reached(end)  # from there a killed run resumes
             report.stop_if_late()
+            saved_at = time.monotonic()
+        start = end
     tree.finish(last)
     report.reached(last)
 

@@ -1,7 +1,8 @@
 """Verify one record against its leaf: recompute both from the row, as fast as possible."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -65,16 +66,23 @@ class Checked(NamedTuple):
         return self.fault is not None and commitments.MISSING in self.fault
 
 
-def fetch(sql: str, parameters: list[Any], using: str = "reader") -> Iterator[LeafRow]:
+def fetch(sql: str, parameters: list[Any], using: str = "reader") -> Generator[LeafRow, None, None]:
     """Run a statement that selects leaf index, record id, leaf hash and COLUMNS; yield its rows as they come."""
     for row in portions.stream(sql, parameters, using):
         yield LeafRow(row[0], row[1], row[2], row[3:] if row[3] is not None else None)
 
 
-def check_each(sql: str, parameters: list[Any], using: str = "reader") -> list[Checked]:
-    """Run such a statement, and compare each row as it comes."""
+def check_each(sql: str, parameters: list[Any], using: str = "reader", most: int | None = None) -> list[Checked]:
+    """Run such a statement, and compare each row as it comes; with `most`, until they have so many bytes."""
     # Only what is left of them is kept: the records of a few thousand leaves may have gigabytes.
-    return [_checked(row) for row in fetch(sql, parameters, using)]
+    checked, size = [], 0
+    with closing(fetch(sql, parameters, using)) as rows:
+        for row in rows:
+            checked.append(_checked(row))
+            size += sum(len(value) for value in row.record or () if isinstance(value, str))
+            if most is not None and size >= most:
+                break
+    return checked
 
 
 def _checked(row: LeafRow) -> Checked:

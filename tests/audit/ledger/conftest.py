@@ -41,8 +41,8 @@ def edit(superuser: psycopg.Connection[Any], index: int) -> None:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaves, "CHUNK", 32)
-    monkeypatch.setattr(leaves, "SAVE_EVERY", 2)
+    monkeypatch.setattr(leaves, "CHUNK", 64)
+    monkeypatch.setattr(leaves, "SAVE_EVERY_S", 0.0)
 
 
 @pytest.fixture

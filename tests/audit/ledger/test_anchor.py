@@ -5,10 +5,12 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from audit.formats import note
 from audit.ledger import anchor, reader, verify
@@ -16,6 +18,7 @@ from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 from tests.attacks.scene import Scene, send
+from tests.audit.ledger.conftest import WHOLE
 
 
 @contextmanager
@@ -100,3 +103,30 @@ def test_a_file_of_the_folder_is_there_whole_or_not_at_all(elsewhere: Scene, set
     assert run.verdict == "VERIFIED"
     assert f"first {file.name}." in " ".join(run.not_covered)
     assert anchor.last_anchored() == note.TreeHead.parse(note.split(later.note)[0])
+
+
+def test_after_a_clock_that_went_ahead_and_back_the_newest_of_the_folder_is_the_newest(
+    elsewhere: Scene, settings: Any, tmp_path: Path
+) -> None:
+    """A sealer that believed the day would sign a second history after a restore."""
+    settings.SEAL_ANCHOR_DIR = tmp_path
+    ahead = a_head()
+    ahead.created_at += timedelta(days=40)
+    anchor.anchor(ahead, ahead.note)
+    for head in (a_head(), a_head()):
+        anchor.anchor(head, head.note)
+        assert anchor.last_anchored() == note.TreeHead.parse(note.split(head.note)[0])
+    assert [found.note for found in anchor.anchored()][-1] == head.note
+
+
+def test_an_anchor_that_cannot_be_read_stops_no_sealer(elsewhere: Scene, settings: Any, tmp_path: Path) -> None:
+    settings.SEAL_ANCHOR_FILE = tmp_path  # reading fails, as on storage that has gone
+    sealer = Sealer()
+    with capture_logs() as lines:
+        for _ in range(2):
+            send(1)
+            head = sealer.once().checkpoint
+    assert head is not None and head.size == WHOLE + 2
+    told = {(line["event"], line["where"]) for line in lines if line["log_level"] == "warning"}
+    assert told == {("outside_not_asked", "anchor: IsADirectoryError")}
+    assert Publisher().publish(head) == ["The anchor cannot be read (IsADirectoryError): nothing is appended to it."]

@@ -117,15 +117,34 @@ def test_a_choice_beyond_what_is_signed_shows_a_restored_head() -> None:
 @pytest.mark.parametrize("share", ["LIMIT 1", ""])
 def test_a_choice_of_what_is_sealed_already_is_withdrawn(share: str) -> None:
     """Records of the log were put into the queue again, and chosen: no head can have been signed over them."""
-    sealed = f"SELECT record_id FROM audit_leaf WHERE index < 3 {share}"
-    one(f"UPDATE audit_intent SET records = ARRAY({sealed}) || records[{'1:' if share else '4:'}] RETURNING 1")
-    one(
-        "INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf "
-        f"WHERE index < 3 {share} RETURNING 1"
-    )
+    choose_again(share)
     sealer = seal.Sealer()
     added = 0
     while (found := sealer.once(from_start=True)).added:
         added += found.added
     assert added == 3 + 1  # and the record that tells of it
     assert one("SELECT count(*) = max(index) + 1 AND count(DISTINCT record_id) = count(*) FROM audit_leaf")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_sealer_that_is_killed_while_it_withdraws_a_choice_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose_again("LIMIT 1")
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intents.trail, "add", kill)
+        with pytest.raises(KeyboardInterrupt):
+            seal.Sealer().once(from_start=True)
+    assert seal.Sealer().once(from_start=True).added == 3
+
+
+def choose_again(share: str) -> None:
+    """Put records of the log into the queue again, and among what is chosen."""
+    sealed = f"SELECT record_id FROM audit_leaf WHERE index < 3 {share}"
+    one(f"UPDATE audit_intent SET records = ARRAY({sealed}) || records[{'1:' if share else '4:'}] RETURNING 1")
+    one(
+        "INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf "
+        f"WHERE index < 3 {share} RETURNING 1"
+    )

@@ -34,6 +34,24 @@ def test_a_run_that_is_cut_off_goes_on_where_it_was(
     assert {finding.index for finding in run.findings.all()} == {10, 590}
 
 
+def test_a_run_in_slices_of_time_moves_on_however_heavy_the_events_are(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk that takes longer than a slice is not begun anew for ever: it is cut by its bytes."""
+    monkeypatch.setattr(leaves, "CHUNK_BYTES", 20_000)
+    monkeypatch.setattr(leaves, "SAVE_EVERY_S", 0.0)
+    edit(store, 10)
+    edit(store, 590)
+    run = verify.begin(requested_by="somebody")
+    places = [run.position]
+    while run.ended_at is None:
+        run = verify.resume(Verification.objects.get(pk=run.pk), seconds=-1)
+        places.append(run.position)
+    assert places == sorted(set(places)) and len(places) > 5, places
+    assert (run.verdict, run.counts["records"], run.counts["leaves"]) == ("ALTERED", 600, 600)
+    assert {finding.index for finding in run.findings.all()} == {10, 590}
+
+
 def test_a_run_that_was_killed_is_resumed_by_the_command(
     store: psycopg.Connection[Any], small_steps: None, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
