@@ -220,6 +220,7 @@ def test_what_is_redacted_is_not_shown_and_cannot_be_asked_by(whole: Archive, ru
     assert whole_record is not None
     assert whole_record.record["event_data"]["deep"]["t"] == word
     assert archived.find(f"data.deep.t:{word}", unredacted=True).rows
+    assert archived.find(word).rows, "a word without a field asks by none of what is redacted"
 
 
 def test_the_application_changes_no_copy_and_reaches_no_partition(whole: Archive) -> None:
