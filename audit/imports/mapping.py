@@ -14,6 +14,7 @@ from audit.imports import fitting, paths, values
 from audit.imports.fitting import Fit
 from audit.imports.paths import Path
 from audit.imports.rules import Rule, compile_rules, first_of
+from audit.imports.sources import table
 
 MAX_FILE_BYTES = 256 * 1024
 FORMATS = ("json", "lines", "cloudevents", "otlp", "csv", "syslog")
@@ -87,6 +88,7 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
     form = source.get("format", "json")
     if form not in FORMATS:
         raise ValueError(f"source.format: must be one of {', '.join(FORMATS)}")
+    _check_columns(source.get("columns", []))
     fields = _fields(_part(spec, "event"))
     identity = _rules("id", spec["id"], lambda _: values.text) if "id" in spec else ()
     requires = _paths(source, "requires")
@@ -107,6 +109,13 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
         digest=sha256(text.encode()).hexdigest(),
         text=text,
     )
+
+
+def _check_columns(columns: Any) -> None:
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError("source.columns: must be an array of names")
+    if twice := table.repeated(columns):
+        raise ValueError(f"source.columns: {twice[0]!r} stands twice, and of two values one would be lost")
 
 
 def _fields(spec: dict[str, Any]) -> dict[str, tuple[Rule, ...]]:

@@ -94,9 +94,11 @@ class Events:
     def _rows(self) -> Iterator[Item]:
         delimiter = self._mapping.options.get("delimiter", ",")
         rows = table.rows(self._pulled(), delimiter)
-        columns = self.state.get("columns") or self._mapping.options.get("columns") or next(rows, None)
+        columns = self.state.get("columns") or self._mapping.options.get("columns")
         if columns is None:
-            return
+            if (first := next(rows, None)) is None:
+                return
+            columns = table.names(first)
         self.state["columns"] = list(columns)
         number = self._window.line
         for row in rows:
@@ -104,10 +106,11 @@ class Events:
             number = self._window.line
 
     def _pulled(self) -> Iterator[str]:
-        for line in lines(self._window):
+        # With their ends: within quotes these are of a value.
+        for line in lines(self._window, ends=""):
             if line is None:
                 raise Broken(f"line {self._window.line - 1} {TOO_LONG}")
-            yield line + "\n"
+            yield line
 
     def _values_of(self) -> Values:
         members = [path[0] for path in self._mapping.records if len(path) == 1 and isinstance(path[0], str)]

@@ -88,16 +88,16 @@ def integer(value: Any) -> int | None:
         return None
     if isinstance(value, int | float):
         return int(value)
-    return int(float(value)) if isinstance(value, str) and _NUMBER.match(value) and len(value) < 20 else None
+    if isinstance(value, str) and _NUMBER.match(value) and len(whole := value.partition(".")[0]) < 20:
+        return int(whole)
+    return None
 
 
 def _since_1970(value: Any, unit: int) -> datetime | None:
     if isinstance(value, str) and _NUMBER.match(value) and len(value) <= 40:
         # Not by way of a float, which has no room for nanoseconds.
         whole, _, fraction = value.partition(".")
-        microseconds = int(whole) * 1_000_000 // unit + (
-            int(fraction[:6].ljust(6, "0")) if unit == 1 and fraction else 0
-        )
+        microseconds = int(whole + fraction) * 1_000_000 // (unit * 10 ** len(fraction))
     elif isinstance(value, int | float) and not isinstance(value, bool):
         microseconds = int(value * 1_000_000 // unit)
     else:

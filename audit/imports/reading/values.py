@@ -4,12 +4,15 @@ What has no canonical form for any other reason (a name twice in an object, NaN,
 """
 
 import json
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from audit.formats import canonical
 from audit.formats.canonical import MAX_SAFE_INTEGER, NotCanonical, Unreadable
 
 SPACE = " \t\n\r"
+# A float holds each number of fifteen digits that is no smaller than this; the sixteenth character is the point.
+HELD_CHARACTERS, SMALLEST = 16, 1e-300
 
 
 class Digits(str):
@@ -66,9 +69,21 @@ def _integer(text: str) -> int | str:
 
 def _float(text: str) -> float | int | str:
     number = float(text)
-    if not abs(number) <= MAX_SAFE_INTEGER:
+    size = abs(number)
+    is_held = SMALLEST < size <= MAX_SAFE_INTEGER and len(text) <= HELD_CHARACTERS
+    if not is_held and not (size <= MAX_SAFE_INTEGER and _is_read_back(text, number)):
         return Digits(text)
     return int(number) if number.is_integer() else number
+
+
+def _is_read_back(text: str, number: float) -> bool:
+    """Whether what is held of a number has all the digits of its text."""
+    if (held := repr(number)) == text:
+        return True
+    try:
+        return Decimal(text) == Decimal(held)
+    except InvalidOperation:  # an exponent beyond that of decimals, too
+        return False
 
 
 def _constant(text: str) -> Any:

@@ -180,6 +180,8 @@ _RESOURCE_LOGS = Message(
     {
         1: Field("resource", BYTES, _RESOURCE),
         2: Field("scopeLogs", BYTES, _SCOPE_LOGS, repeated=True),
+        # Of the layout of before scopes: the same under another number.
+        1000: Field("scopeLogs", BYTES, _SCOPE_LOGS, repeated=True),
         3: Field("schemaUrl", BYTES, _TEXT),
     }
 )

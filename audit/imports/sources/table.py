@@ -1,6 +1,7 @@
 """Rows of CSV (RFC 4180), each an object by the names of its columns: those of the first row, or of the mapping."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,22 @@ def rows(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
             raise Broken(f"it is not CSV: {error}") from None
         if row:
             yield row
+
+
+def names(row: Sequence[str]) -> Sequence[str]:
+    """Return the names of columns that a first row gives. Raises `Broken` where two are the same."""
+    if twice := repeated(row):
+        stands = "column {} stands" if len(twice) == 1 else "columns {} stand"
+        raise Broken(
+            f"the {stands.format(', '.join(map(repr, twice)))} twice in its first row, and of two values one would be "
+            "lost: give each column a name of its own"
+        )
+    return row
+
+
+def repeated(columns: Sequence[str]) -> list[str]:
+    """Return the names that stand more than once."""
+    return [name for name, count in Counter(columns).items() if count > 1]
 
 
 def as_object(row: Sequence[str], columns: Sequence[str]) -> Any:
