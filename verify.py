@@ -986,6 +986,8 @@ OLD_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 BLANKS = r'[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"]*'
 LATER_FORMULA = re.compile(rf"([;|\t\r\n]{BLANKS})([=+\-@\uff1d\uff0b\uff0d\uff20])")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
+USUAL_FILES = ("README.html", "checkpoint.txt", "keys.txt", "query.txt", "statement.json", "verify.py")
+PARTS_OF_VOLUMES = ("records", "proof", "csv", "purged")
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 # So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more.
 SLACK_BYTES = 1024 * 1024
@@ -1073,8 +1075,10 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
 
 
 def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
-    """The faults of the files: each must be the one that the manifest names, and there must be no others."""
+    """The faults of the files: each must be the one that the manifest names, used here, and there must be no others."""
     named = manifest["files"]
+    for name in sorted(named.keys() - used_files(manifest)):
+        yield f"{name} is named by the manifest, and is no file of a bundle: nothing shows what is in it"
     for name in sorted(bundle.names - named.keys() - SIGNED_FILES):
         yield f"{name} is in the bundle, and the manifest does not name it"
     for name, facts in sorted(named.items()):
@@ -1089,6 +1093,14 @@ def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
             same = False
         if not same:
             yield f"{name} was changed: its SHA-256 is not the one that the manifest names"
+
+
+def used_files(manifest: dict[str, Any]) -> set[str]:
+    """The names that files of a bundle have: of whichever, and of the volumes and certificates of this one."""
+    certificates = [CERTIFICATES, *(purge["ranges"] for purge in manifest.get("purges", ()) if purge["ranges"])]
+    parts = [volume.get(part) for volume in manifest["volumes"] for part in PARTS_OF_VOLUMES]
+    is_with_purged = manifest["evidence"] == EVIDENCE_WITH_PURGED
+    return {*USUAL_FILES, *filter(None, parts), *(certificates if is_with_purged else ())}
 
 
 class Tree:
@@ -1761,6 +1773,7 @@ def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
     report_redactions(manifest, redactions, report)
     evidence.volumes.erasures.report(report)
     report.stated.append("statement.json, of what waits in the queue and what never came")
+    report.stated.append("what README.html and query.txt say, for people to read, and the program verify.py in it")
     report.say()
 
 

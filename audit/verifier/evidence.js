@@ -5,7 +5,7 @@ import { crosslinkLines } from "./crosslink.js";
 import { checkCsv } from "./csv.js";
 import { member, memberOf, parse, said } from "./json.js";
 import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, when } from "./note.js";
-import { readPurges } from "./purges.js";
+import { CERTIFICATES, readPurges } from "./purges.js";
 import { inWords } from "./query.js";
 import { TIME, ended, object } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
@@ -21,6 +21,8 @@ const KINDS = ["query", "range", "sample"];
 /** Between the second in which a checkpoint was signed and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
+const USUAL_FILES = ["README.html", "checkpoint.txt", "keys.txt", "query.txt", "statement.json", "verify.py"];
+const PARTS_OF_VOLUMES = ["records", "proof", "csv", "purged"];
 
 /** The manifest, signed by a key that is trusted. Raises `Altered`, `Uncovered` and `Unusable`. */
 async function readManifest(zip, keys) {
@@ -48,9 +50,20 @@ async function readManifest(zip, keys) {
   return manifest;
 }
 
-/** The faults of the files: each must be the one that the manifest names, and there must be no others. */
+/** The names that files of a bundle have: of whichever, and of the volumes and certificates of this one. */
+function usedFiles(manifest) {
+  const ranges = [...(manifest.get("purges") ?? [])].map((purge) => member(purge, "ranges"));
+  const parts = [...member(manifest, "volumes")].flatMap((volume) => PARTS_OF_VOLUMES.map((part) => volume.get(part)));
+  const certificates = manifest.get("evidence") === WITH_PURGED ? [CERTIFICATES, ...ranges] : [];
+  return new Set([...USUAL_FILES, ...parts, ...certificates]);
+}
+
+/** The faults of the files: each must be the one that the manifest names, used here, and there must be no others. */
 function* checkFiles(zip, manifest) {
-  const named = object(member(manifest, "files"));
+  const [named, used] = [object(member(manifest, "files")), usedFiles(manifest)];
+  for (const name of [...named.keys()].sort()) {
+    if (!used.has(name)) yield `${name} is named by the manifest, and is no file of a bundle: nothing shows what is in it`;
+  }
   for (const name of [...zip.files.keys()].sort()) {
     if (!named.has(name) && !SIGNED_FILES.includes(name)) {
       yield `${name} is in the bundle, and the manifest does not name it`;
@@ -168,6 +181,7 @@ export function report({ manifest, checkpoint, volumes }, trust, receiptKeys, dr
   volumes.redactions.report(manifest, report);
   volumes.erasures.report(report);
   report.stated.push("statement.json, of what waits in the queue and what never came");
+  report.stated.push("what README.html and query.txt say, for people to read, and the program verify.py in it");
   return report.lines();
 }
 

@@ -8,7 +8,7 @@ import { Altered, Uncovered, cut, quoted, unbase64 } from "./words.js";
 
 const COMPLETED = "audit.purge.completed";
 const OWN_WRITER = "auditsite";
-const CERTIFICATES = "purges.jsonl";
+export const CERTIFICATES = "purges.jsonl";
 
 /** The certificates in a bundle, by the records that they are, and the leaves that were found to be under each. */
 export class Purges {
