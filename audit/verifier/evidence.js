@@ -3,16 +3,16 @@
 
 import { crosslinkLines } from "./crosslink.js";
 import { checkCsv } from "./csv.js";
-import { member, memberOf, parse, said } from "./json.js";
+import { member, parse, said } from "./json.js";
 import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, when } from "./note.js";
 import { CERTIFICATES, readPurges } from "./purges.js";
-import { inWords } from "./query.js";
-import { TIME, ended, object } from "./records.js";
+import { checkTerms, inWords } from "./terms.js";
+import { ended, object, seconds } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Report } from "./report.js";
 import { Volumes } from "./volumes.js";
 import { requireKeys, trustOf } from "./trust.js";
-import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
@@ -47,6 +47,9 @@ async function readManifest(zip, keys) {
   if (!KINDS.includes(kind)) {
     throw new Unusable(`a bundle is of a query, a range or a sample, not ${quoted(said(kind, 60))}`);
   }
+  checkTerms(member(manifest, "terms"));
+  const window = manifest.get("received");
+  if (window) for (const bound of ["since", "until"]) seconds(member(window, bound));
   return manifest;
 }
 
@@ -96,16 +99,10 @@ async function readCheckpoint(zip, manifest, trust) {
   }
   if (base64(checkpoint.root) !== root) throw new Altered("checkpoint.txt has another root than the manifest names");
   const signedAt = checkpoint.signedAt;
-  if (signedAt !== null && Math.abs(seconds(memberOf("string", manifest, "as_of")) - signedAt) > CLOCK_SLACK_S) {
+  if (signedAt !== null && Math.abs(seconds(member(manifest, "as_of")) - signedAt) > CLOCK_SLACK_S) {
     throw new Altered(`the manifest is as of ${manifest.get("as_of")}, its checkpoint was${when(signedAt).slice(1)}`);
   }
   return checkpoint;
-}
-
-/** A time as the store writes it, in seconds. Raises `Unusable`. */
-function seconds(text) {
-  if (!TIME.test(text)) throw new Unusable(`${quoted(cut(text, 60))} is not a time like 2026-08-18T10:00:00.000000Z`);
-  return Date.parse(`${text.slice(0, 19)}Z`) / 1000 + Number(text.slice(19, 26));
 }
 
 /** The bytes that are read again, which the progress counts too. */
