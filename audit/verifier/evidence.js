@@ -3,16 +3,16 @@
 
 import { crosslinkLines } from "./crosslink.js";
 import { checkCsv } from "./csv.js";
-import { member, memberOf, parse, said } from "./json.js";
+import { member, parse, said } from "./json.js";
 import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, when } from "./note.js";
-import { readPurges } from "./purges.js";
-import { inWords } from "./query.js";
-import { TIME, ended, object } from "./records.js";
+import { CERTIFICATES, readPurges } from "./purges.js";
+import { checkTerms, inWords } from "./terms.js";
+import { ended, object, seconds } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Report } from "./report.js";
 import { Volumes } from "./volumes.js";
 import { requireKeys, trustOf } from "./trust.js";
-import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
@@ -21,6 +21,8 @@ const KINDS = ["query", "range", "sample"];
 /** Between the second in which a checkpoint was signed and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
+const USUAL_FILES = ["README.html", "checkpoint.txt", "keys.txt", "query.txt", "statement.json", "verify.py"];
+const PARTS_OF_VOLUMES = ["records", "proof", "csv", "purged"];
 
 /** The manifest, signed by a key that is trusted. Raises `Altered`, `Uncovered` and `Unusable`. */
 async function readManifest(zip, keys) {
@@ -45,12 +47,26 @@ async function readManifest(zip, keys) {
   if (!KINDS.includes(kind)) {
     throw new Unusable(`a bundle is of a query, a range or a sample, not ${quoted(said(kind, 60))}`);
   }
+  checkTerms(member(manifest, "terms"));
+  const window = manifest.get("received");
+  if (window) for (const bound of ["since", "until"]) seconds(member(window, bound));
   return manifest;
 }
 
-/** The faults of the files: each must be the one that the manifest names, and there must be no others. */
+/** The names that files of a bundle have: of whichever, and of the volumes and certificates of this one. */
+function usedFiles(manifest) {
+  const ranges = [...(manifest.get("purges") ?? [])].map((purge) => member(purge, "ranges"));
+  const parts = [...member(manifest, "volumes")].flatMap((volume) => PARTS_OF_VOLUMES.map((part) => volume.get(part)));
+  const certificates = manifest.get("evidence") === WITH_PURGED ? [CERTIFICATES, ...ranges] : [];
+  return new Set([...USUAL_FILES, ...parts, ...certificates]);
+}
+
+/** The faults of the files: each must be the one that the manifest names, used here, and there must be no others. */
 function* checkFiles(zip, manifest) {
-  const named = object(member(manifest, "files"));
+  const [named, used] = [object(member(manifest, "files")), usedFiles(manifest)];
+  for (const name of [...named.keys()].sort()) {
+    if (!used.has(name)) yield `${name} is named by the manifest, and is no file of a bundle: nothing shows what is in it`;
+  }
   for (const name of [...zip.files.keys()].sort()) {
     if (!named.has(name) && !SIGNED_FILES.includes(name)) {
       yield `${name} is in the bundle, and the manifest does not name it`;
@@ -83,16 +99,10 @@ async function readCheckpoint(zip, manifest, trust) {
   }
   if (base64(checkpoint.root) !== root) throw new Altered("checkpoint.txt has another root than the manifest names");
   const signedAt = checkpoint.signedAt;
-  if (signedAt !== null && Math.abs(seconds(memberOf("string", manifest, "as_of")) - signedAt) > CLOCK_SLACK_S) {
+  if (signedAt !== null && Math.abs(seconds(member(manifest, "as_of")) - signedAt) > CLOCK_SLACK_S) {
     throw new Altered(`the manifest is as of ${manifest.get("as_of")}, its checkpoint was${when(signedAt).slice(1)}`);
   }
   return checkpoint;
-}
-
-/** A time as the store writes it, in seconds. Raises `Unusable`. */
-function seconds(text) {
-  if (!TIME.test(text)) throw new Unusable(`${quoted(cut(text, 60))} is not a time like 2026-08-18T10:00:00.000000Z`);
-  return Date.parse(`${text.slice(0, 19)}Z`) / 1000 + Number(text.slice(19, 26));
 }
 
 /** The bytes that are read again, which the progress counts too. */
@@ -168,6 +178,7 @@ export function report({ manifest, checkpoint, volumes }, trust, receiptKeys, dr
   volumes.redactions.report(manifest, report);
   volumes.erasures.report(report);
   report.stated.push("statement.json, of what waits in the queue and what never came");
+  report.stated.push("what README.html and query.txt say, for people to read, and the program verify.py in it");
   return report.lines();
 }
 

@@ -8,7 +8,7 @@ import { Altered, Uncovered, cut, quoted, unbase64 } from "./words.js";
 
 const COMPLETED = "audit.purge.completed";
 const OWN_WRITER = "auditsite";
-const CERTIFICATES = "purges.jsonl";
+export const CERTIFICATES = "purges.jsonl";
 
 /** The certificates in a bundle, by the records that they are, and the leaves that were found to be under each. */
 export class Purges {
@@ -100,13 +100,16 @@ async function readPurge(zip, record, proof, file, trust, keys) {
   return { plan: member(certificate, "plan"), ranges };
 }
 
+/** The first of these leaves whose record was purged; null where none was. */
+export function purgedWithin(zip, manifest, first, last) {
+  for (const volume of member(manifest, "volumes")) {
+    for (const [index] of purgedRows(zip, volume)) if (first <= index && index < last) return index;
+  }
+  return null;
+}
+
 /** Raises `Uncovered` where the record of one of these leaves was purged: nobody can ask a query of it again. */
 export function refusePurged(zip, manifest, first, last) {
-  for (const volume of member(manifest, "volumes")) {
-    for (const [index] of purgedRows(zip, volume)) {
-      if (first <= index && index < last) {
-        throw new Uncovered(`the record of leaf ${index} was purged: nothing shows whether it matched`);
-      }
-    }
-  }
+  const index = purgedWithin(zip, manifest, first, last);
+  if (index !== null) throw new Uncovered(`the record of leaf ${index} was purged: nothing shows whether it matched`);
 }

@@ -1,22 +1,12 @@
 // Evaluates the terms of a query for each record of a range.
 
 import { committed } from "./erasable.js";
-import { Float, member, memberOf, python, said } from "./json.js";
+import { Float, member, memberOf, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
 import { rowsOf, volumeRows } from "./rows.js";
 import { spelledOut } from "./spellings.js";
 import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
-
-/** The terms as JSON, as Python writes it in ASCII with the names in order. */
-export const inWords = (terms) =>
-  python(ordered(terms)).replace(/[\u0080-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-function ordered(value) {
-  if (Array.isArray(value)) return value.map(ordered);
-  if (!(value instanceof Map)) return value;
-  return new Map([...value.keys()].sort().map((name) => [name, ordered(value.get(name))]));
-}
 
 /** The leaves below `size` of a bundle of a range whose records match, with the ids of these. Raises `Uncovered` for redacted ones. */
 export function leavesThatMatch(zip, manifest, terms, size) {
@@ -91,13 +81,18 @@ export function sameLog(zip, manifest, checkpoint) {
         + "the other: nothing shows that both are of one log",
     );
   }
-  const tree = new Tree(checkpoint.size, [].values());
-  for (const volume of member(manifest, "volumes")) {
-    for (const [index, record, purged] of volumeRows(zip, expected(zip, volume))) {
-      if (index < checkpoint.size) tree.add(index, record ? entryLeaf(record) : unbase64(member(purged, "leaf_hash")));
-    }
-  }
-  if (!same(tree.root(), checkpoint.root)) {
+  if (!same(rootOf(zip, manifest, checkpoint.size), checkpoint.root)) {
     throw new Forked("the two bundles are of two different logs: their records do not lead to both signed roots");
   }
+}
+
+/** The root of the tree of the first leaves, so many, of a bundle of a range that has them all. */
+export function rootOf(zip, manifest, size) {
+  const tree = new Tree(size, [].values());
+  for (const volume of member(manifest, "volumes")) {
+    for (const [index, record, purged] of volumeRows(zip, expected(zip, volume))) {
+      if (index < size) tree.add(index, record ? entryLeaf(record) : unbase64(member(purged, "leaf_hash")));
+    }
+  }
+  return tree.root();
 }

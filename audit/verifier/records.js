@@ -13,6 +13,18 @@ import { Altered, Forked, IN_FIELD, Uncovered, Unusable, bytesOf, hex, lines, qu
 export const STORE_MEMBERS = ["state", "digest", "received_at", "parked_at", "stored_at"];
 const ENTRY = ["digest", "event_id", "received_at", "parked_at", "stored_at"];
 export const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$/;
+/** A time as the store writes it, in seconds. Raises `Unusable`: in another form it is not in order as text. */
+export function seconds(text) {
+  if (typeof text === "string" && TIME.test(text) && !text.startsWith("0000")) {
+    const whole = new Date(`${text.slice(0, 19)}Z`);
+    // A day that no month has is another day to some browsers.
+    if (!Number.isNaN(whole.getTime()) && whole.toISOString().startsWith(text.slice(0, 19))) {
+      return whole.getTime() / 1000 + Number(text.slice(19, 26));
+    }
+  }
+  throw new Unusable(`${quoted(said(text, 60))} is not a time like 2026-08-18T10:00:00.000000Z`);
+}
+
 const SIZE = /^(0|[1-9][0-9]{0,18})$/;
 
 export function object(value) {

@@ -3,9 +3,10 @@
 import { faults, open, report, verdictOn } from "./evidence.js";
 import { member, said } from "./json.js";
 import { refusePurged } from "./purges.js";
-import { inWords, leavesThatMatch, sameLog } from "./query.js";
+import { leavesThatMatch, sameLog } from "./query.js";
 import { verdictOf } from "./records.js";
 import { draw, otherSample } from "./sampling.js";
+import { inWords } from "./terms.js";
 import { Altered, Uncovered, Unusable, lacking } from "./words.js";
 import { zipOf } from "./zip.js";
 

@@ -2,13 +2,15 @@
 
 import { faults } from "./evidence.js";
 import { member, parse, said } from "./json.js";
+import { same } from "./merkle.js";
 import { receiptKeysOf, signedLine, when } from "./note.js";
-import { refusePurged } from "./purges.js";
-import { inWords, leavesThatMatch, sameLog } from "./query.js";
-import { TIME, object, verdictOf } from "./records.js";
+import { purgedWithin, refusePurged } from "./purges.js";
+import { leavesThatMatch, rootOf, sameLog } from "./query.js";
+import { object, seconds, verdictOf } from "./records.js";
 import { Report } from "./report.js";
+import { checkTerms, inWords } from "./terms.js";
 import { requireKeys, trustOf } from "./trust.js";
-import { Altered, IN_FIELD, Lacking, Uncovered, bytesOf, lacking } from "./words.js";
+import { Altered, Forked, IN_FIELD, Uncovered, bytesOf, lacking } from "./words.js";
 import { zipOf } from "./zip.js";
 
 export const STATEMENT = "auditsite/statement/v1";
@@ -18,11 +20,11 @@ const AHEAD_S = 3600;
 /** Check a statement, perhaps with a range; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyStatement(text, range, asked) {
   const [trust, receiptKeys] = [requireKeys(await trustOf(asked)), receiptKeysOf(asked)];
-  let statement, checkpoint;
+  let statement, checkpoint, before, isAskedOfAll;
   try {
     statement = await readStatement(text, receiptKeys);
-    checkpoint = await headsOf(statement, trust);
-    if (range) await checkRange(statement, zipOf(range), checkpoint, trust, receiptKeys);
+    [checkpoint, before] = await headsOf(statement, trust);
+    isAskedOfAll = range && (await checkRange(statement, zipOf(range), checkpoint, before, trust, receiptKeys));
   } catch (error) {
     if (!(error instanceof Altered || error instanceof Uncovered)) throw lacking("the statement", error);
     const verdict = verdictOf(error);
@@ -32,6 +34,11 @@ export async function* verifyStatement(text, range, asked) {
   yield* report(statement, checkpoint, [...trust.keys, ...receiptKeys], Boolean(range));
   if (checkpoint.witnessed.size < trust.quorum) {
     yield `NOT COVERED  fewer than the ${trust.quorum} witnesses that you ask for have cosigned`;
+    return "NOT COVERED";
+  }
+  if (before && !isAskedOfAll && earlyWitnesses(statement, before) < trust.quorum) {
+    yield `NOT COVERED  fewer than the ${trust.quorum} witnesses that you ask for had cosigned the checkpoint before leaf `
+      + `${before.size} an hour before the time that is asked for: give a bundle of all leaves from 0 ${IN_FIELD["--range"]}`;
     return "NOT COVERED";
   }
   return range ? "VERIFIED" : "SIGNED";
@@ -45,35 +52,48 @@ async function readStatement(text, keys) {
 
 const leavesOf = (statement) => ["first", "last"].map((name) => member(member(statement, "leaves"), name));
 
-/** The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`. */
+/** The times from which the terms ask. */
+const beginsOf = (statement) => member(statement, "terms").flatMap((term) => term.get("from") ?? []);
+
+/**
+ * How many witnesses attest that the leaves before the first were sealed by then. The log's own time of that checkpoint
+ * is what the log says: with its key it can be said of any moment.
+ */
+function earlyWitnesses(statement, before) {
+  const begins = Math.max(...beginsOf(statement).map(seconds));
+  return [...before.witnessed.values()].filter((moment) => moment + AHEAD_S <= begins).length;
+}
+
+/**
+ * The checkpoint of a statement, and the one before its first leaf, which must be older than the window.
+ * Raises `Altered`, `Unusable`.
+ */
 async function headsOf(statement, trust) {
+  checkTerms(member(statement, "terms"));
   const checkpoint = await trust.checkpoint(member(statement, "checkpoint"));
   const [first, last] = leavesOf(statement);
   if (last !== checkpoint.size) {
     throw new Altered(`it is about leaves up to ${last - 1}, and its checkpoint covers ${checkpoint.size}`);
   }
   const note = member(statement, "before");
-  if (!first && note === null) return checkpoint;
+  if (!first && note === null) return [checkpoint, null];
   const before = await trust.checkpoint(note);
-  const begins = member(statement, "terms").flatMap((term) => term.get("from") ?? []).sort().at(-1);
+  const begins = beginsOf(statement).sort().at(-1);
   if (before.size !== first || !begins) throw new Altered(`nothing shows why it begins at leaf ${first}`);
-  if (before.signedAt === null || before.signedAt + AHEAD_S > secondOf(begins)) {
+  if (before.signedAt === null || before.signedAt + AHEAD_S > seconds(begins)) {
     throw new Altered(`leaves before ${first} were sealed less than an hour before the time that is asked for`);
   }
-  return checkpoint;
-}
-
-/** The second of a time, and no part of it: what it is compared with is a whole second. */
-function secondOf(text) {
-  if (!TIME.test(text)) throw new Lacking("a time");
-  return Date.parse(`${text.slice(0, 19)}Z`) / 1000;
+  return [checkpoint, before];
 }
 
 /** A statement names so many of the records that match, where there are so many. */
 const NAMED = 100;
 
-/** Ask the query again of each record of a range. Raises `Altered`, `Uncovered`. */
-async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
+/**
+ * Ask the query again of each record of a range; return whether leaves before the first were asked, too.
+ * Raises `Altered`, `Uncovered`.
+ */
+async function checkRange(statement, log, checkpoint, before, trust, receiptKeys) {
   const seen = {};
   for await (const fault of faults(log, trust, receiptKeys, seen)) {
     throw new Altered(`the bundle of the range does not hold: ${fault}`);
@@ -97,6 +117,21 @@ async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
   if (records.length !== Math.min(count, NAMED) || records.some(isOther)) {
     throw new Altered("other records match than the statement names");
   }
+  return before !== null && areAsBefore(log, manifest, before, ids);
+}
+
+/**
+ * Whether a range has all leaves of the checkpoint before a statement's first leaf, with their records.
+ * Raises `Altered` where one of these matches, and `Forked` where they are another tree.
+ */
+function areAsBefore(log, manifest, before, ids) {
+  if (member(member(manifest, "range"), "first")) return false;
+  if (before.size && !same(rootOf(log, manifest, before.size), before.root)) {
+    throw new Forked(`the checkpoint before leaf ${before.size} is not of the log that the range is of`);
+  }
+  const earliest = Math.min(...ids.keys(), before.size);
+  if (earliest < before.size) throw new Altered(`leaf ${earliest} matches, which the statement is not about`);
+  return purgedWithin(log, manifest, 0, before.size) === null;
 }
 
 /** What the statement says, of which leaves, and whether that was checked with a bundle of them. */

@@ -986,6 +986,8 @@ OLD_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 BLANKS = r'[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"]*'
 LATER_FORMULA = re.compile(rf"([;|\t\r\n]{BLANKS})([=+\-@\uff1d\uff0b\uff0d\uff20])")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
+USUAL_FILES = ("README.html", "checkpoint.txt", "keys.txt", "query.txt", "statement.json", "verify.py")
+PARTS_OF_VOLUMES = ("records", "proof", "csv", "purged")
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 # So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more.
 SLACK_BYTES = 1024 * 1024
@@ -1069,12 +1071,18 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
         raise Altered("the manifest is of another log than its signature")
     if manifest["kind"] not in KINDS:
         raise Unusable(f"a bundle is of a query, a range or a sample, not {str(manifest['kind'])[:60]!r}")
+    check_terms(manifest["terms"])
+    for bound in ("since", "until"):
+        if manifest.get("received"):
+            seconds(manifest["received"][bound])
     return manifest
 
 
 def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
-    """The faults of the files: each must be the one that the manifest names, and there must be no others."""
+    """The faults of the files: each must be the one that the manifest names, used here, and there must be no others."""
     named = manifest["files"]
+    for name in sorted(named.keys() - used_files(manifest)):
+        yield f"{name} is named by the manifest, and is no file of a bundle: nothing shows what is in it"
     for name in sorted(bundle.names - named.keys() - SIGNED_FILES):
         yield f"{name} is in the bundle, and the manifest does not name it"
     for name, facts in sorted(named.items()):
@@ -1089,6 +1097,14 @@ def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
             same = False
         if not same:
             yield f"{name} was changed: its SHA-256 is not the one that the manifest names"
+
+
+def used_files(manifest: dict[str, Any]) -> set[str]:
+    """The names that files of a bundle have: of whichever, and of the volumes and certificates of this one."""
+    certificates = [CERTIFICATES, *(purge["ranges"] for purge in manifest.get("purges", ()) if purge["ranges"])]
+    parts = [volume.get(part) for volume in manifest["volumes"] for part in PARTS_OF_VOLUMES]
+    is_with_purged = manifest["evidence"] == EVIDENCE_WITH_PURGED
+    return {*USUAL_FILES, *filter(None, parts), *(certificates if is_with_purged else ())}
 
 
 class Tree:
@@ -1407,6 +1423,44 @@ def same(value: Any, wanted: Any) -> bool:
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
 
 
+BOUNDS = ("from", "before", "until")
+COMPARED = {"field", "equals", "begins", "negated"}
+# What a query can name: a term by anything else would match no record, or each.
+ASKED = ("actor_id", "actor_ip", "actor_type", "cluster_id", "correlation_id", "error_code", "event_action")
+ASKED += ("event_category", "event_data", "event_id", "event_outcome", "event_type", "namespace", "parent_event_id")
+ASKED += ("resource_id", "resource_type", "severity", "writer")
+
+
+def check_terms(terms: list[dict[str, Any]]) -> None:
+    """Raise `Unusable` for a term that the store does not write: it would say one thing and compare another."""
+    for term in terms:
+        bounds = [term[name] for name in BOUNDS if name in term]
+        if not (is_time_term(term) if bounds else is_term(term)):
+            raise Unusable(f"a term of the query is none that the store writes: {terms_text([term])[:200]}")
+        for bound in bounds:
+            seconds(bound)
+
+
+def is_time_term(term: dict[str, Any]) -> bool:
+    """Whether a term is about the time of the event, and about nothing else."""
+    return term.keys() <= {"field", *BOUNDS} and bool(term.get("field") == "event_timestamp")
+
+
+def is_term(term: dict[str, Any]) -> bool:
+    """Whether a term is one of values or of addresses."""
+    if term.keys() in ({"field", "is"}, {"field", "is_not"}):
+        return term["field"] in ASKED and are_texts(term.get("is", term.get("is_not")))
+    is_of_data = term.get("field") == "event_data"
+    if term.keys() != COMPARED | ({"path"} if is_of_data else set()) or term["field"] not in ASKED:
+        return False
+    texts = are_texts(term["begins"]) and are_texts(term.get("path", []))
+    return texts and isinstance(term["equals"], list) and isinstance(term["negated"], bool)
+
+
+def are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
 def terms_text(terms: list[dict[str, Any]]) -> str:
     return json.dumps(terms, ensure_ascii=True, sort_keys=True)
 
@@ -1438,15 +1492,18 @@ def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -
             f"the range is proved under a checkpoint of {own[0]} records, and has not all {checkpoint.size} leaves of "
             "the other: nothing shows that both are of one log"
         )
-    tree = Tree(checkpoint.size, iter(()))
+    if root_of(bundle, manifest, checkpoint.size) != checkpoint.root:
+        raise Forked("the two bundles are of two different logs: their records do not lead to both signed roots")
+
+
+def root_of(bundle: Bundle, manifest: dict[str, Any], size: int) -> bytes:
+    """The root of the tree of the first leaves, so many, of a bundle of a range that has them all."""
+    tree = Tree(size, iter(()))
     for volume in manifest["volumes"]:
         for index, record, purged in volume_rows(bundle, volume):
-            if index < checkpoint.size:
-                if record is not None:
-                    record.pop("redacted", None)
+            if index < size:
                 tree.add(index, unbase64(purged["leaf_hash"]) if record is None else entry_leaf(record))
-    if tree.root() != checkpoint.root:
-        raise Forked("the two bundles are of two different logs: their records do not lead to both signed roots")
+    return tree.root()
 
 
 # --- Redaction --------------------------------------------------------------------------------
@@ -1681,11 +1738,14 @@ def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) 
 CLOCK_SLACK_S = 2
 
 
-def seconds(text: str) -> float:
-    """A time as the store writes it, in seconds. Raises `Unusable`."""
-    if not TIME.match(text):
-        raise Unusable(f"{text[:60]!r} is not a time like 2026-08-18T10:00:00.000000Z")
-    return datetime.fromisoformat(text).timestamp()
+def seconds(text: Any) -> float:
+    """A time as the store writes it, in seconds. Raises `Unusable`: in another form it is not in order as text."""
+    try:
+        if isinstance(text, str) and TIME.match(text):
+            return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise Unusable(f"{str(text)[:60]!r} is not a time like 2026-08-18T10:00:00.000000Z")
 
 
 @dataclass
@@ -1761,6 +1821,7 @@ def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
     report_redactions(manifest, redactions, report)
     evidence.volumes.erasures.report(report)
     report.stated.append("statement.json, of what waits in the queue and what never came")
+    report.stated.append("what README.html and query.txt say, for people to read, and the program verify.py in it")
     report.say()
 
 
@@ -1880,25 +1941,50 @@ def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
     return _object(parse(signed_line(note, STATEMENT, keys, otherwise).encode()))
 
 
-def statement_checkpoint(statement: dict[str, Any], trust: Trust) -> Checkpoint:
-    """The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`."""
+def statement_checkpoints(statement: dict[str, Any], trust: Trust) -> tuple[Checkpoint, Checkpoint | None]:
+    """The checkpoint of a statement, and the one before its first leaf, which must be older than the window.
+
+    Raises `Altered`, `Unusable`.
+    """
+    check_terms(statement["terms"])
     checkpoint = trust.checkpoint(statement["checkpoint"])
     first, last = statement["leaves"]["first"], statement["leaves"]["last"]
     if last != checkpoint.size:
         raise Altered(f"it is about leaves up to {last - 1}, and its checkpoint covers {checkpoint.size}")
     if not first and statement["before"] is None:
-        return checkpoint
+        return checkpoint, None
     before = trust.checkpoint(statement["before"])
     begins = max((term["from"] for term in statement["terms"] if "from" in term), default="")
     if before.size != first or not begins:
         raise Altered(f"nothing shows why it begins at leaf {first}")
-    if before.signed_at is None or before.signed_at + MAX_AHEAD_S > datetime.fromisoformat(begins).timestamp():
+    if before.signed_at is None or before.signed_at + MAX_AHEAD_S > seconds(begins):
         raise Altered(f"leaves before {first} were sealed less than an hour before the time that is asked for")
-    return checkpoint
+    return checkpoint, before
 
 
-def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkpoint) -> None:
-    """Ask the query again of each record of a range. Raises `Altered`, `Uncovered`."""
+def lacks_early_witnesses(statement: dict[str, Any], before: Checkpoint, trust: Trust) -> bool:
+    """Whether too few witnesses attest that the leaves before the first were sealed by then; it is printed then.
+
+    The log's own time of that checkpoint is what the log says: with its key it can be said of any moment.
+    """
+    begins = max(seconds(term["from"]) for term in statement["terms"] if "from" in term)
+    early = [moment for moment in before.witnessed.values() if moment + MAX_AHEAD_S <= begins]
+    if len(early) >= trust.quorum:
+        return False
+    say(
+        f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for had cosigned the checkpoint before "
+        f"leaf {before.size} an hour before the time that is asked for: give a bundle of all leaves from 0 with --range"
+    )
+    return True
+
+
+def check_statement(
+    statement: dict[str, Any], log: Evidence, checkpoint: Checkpoint, before: Checkpoint | None
+) -> bool:
+    """Ask the query again of each record of a range; return whether leaves before the first were asked, too.
+
+    Raises `Altered`, `Uncovered`.
+    """
     manifest, first, last = log.manifest, statement["leaves"]["first"], statement["leaves"]["last"]
     if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
         raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
@@ -1914,6 +2000,22 @@ def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkp
     named = [(record["leaf"], record["event_id"]) for record in statement["records"]]
     if named != [(index, ids[index]) for index in leaves[: min(statement["found"], MAX_NAMED)]]:
         raise Altered("other records match than the statement names")
+    return before is not None and are_as_before(log, before, ids)
+
+
+def are_as_before(log: Evidence, before: Checkpoint, ids: dict[int, str]) -> bool:
+    """Whether a range has all leaves of the checkpoint before a statement's first leaf, with their records.
+
+    Raises `Altered` where one of these matches, and `Forked` where they are another tree.
+    """
+    if log.manifest["range"]["first"]:
+        return False
+    if before.size and root_of(log.bundle, log.manifest, before.size) != before.root:
+        raise Forked(f"the checkpoint before leaf {before.size} is not of the log that the range is of")
+    if (earliest := min(ids, default=before.size)) < before.size:
+        raise Altered(f"leaf {earliest} matches, which the statement is not about")
+    rows = (row for volume in log.manifest["volumes"] for row in purged_rows(log.bundle, volume.get("purged")))
+    return all(index >= before.size for index, _ in rows)
 
 
 def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, keys: list[Key], *, is_checked: bool) -> None:
@@ -1946,18 +2048,21 @@ def verify_statement(options: argparse.Namespace) -> str:
     trust, keys = trust_of(options), [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
         statement = read_statement(options.statement.read_bytes().decode("utf-8"), keys)
-        checkpoint = statement_checkpoint(statement, trust)
+        checkpoint, before = statement_checkpoints(statement, trust)
+        is_asked_of_all = before is None
         if options.range is not None:
             log = Evidence(Bundle(options.range), trust, keys)
             if (fault := next(log.faults(), None)) is not None:
                 raise Altered(f"the bundle of the range does not hold: {fault}")
-            check_statement(statement, log, checkpoint)
+            is_asked_of_all |= check_statement(statement, log, checkpoint, before)
     except (Altered, Uncovered) as error:
         return refuse("the statement", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the statement lacks something that it should have: {error}") from None
     report_statement(statement, checkpoint, [*trust.keys, *keys], is_checked=options.range is not None)
     if lacks_witnesses(checkpoint, trust):
+        return NOT_COVERED
+    if before is not None and not is_asked_of_all and lacks_early_witnesses(statement, before, trust):
         return NOT_COVERED
     return SIGNED if options.range is None else VERIFIED
 

@@ -14,6 +14,7 @@ from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import FIELD_NAMES, WIDE_AND_NARROW, Verifier, Visitor, new_page, using, zipped
 from tests.admin.conftest import person
 from tests.audit.evidence import test_export as of_evidence
+from tests.audit.evidence import test_tampering as of_tampering
 from tests.audit.evidence.conftest import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
 from tests.servers import RECEIPT_KEY, SEAL_KEY
 from tests.verify_file import test_records as of_records
@@ -49,6 +50,7 @@ def run(both: Any, tmp_path: Path) -> Any:
 # Every test of verify.py that checks a bundle, the mutations above all, is run here as well, with the page beside it:
 # by `make test` one of each kind of fault, for what verify.py finds its own tests hold.
 SAMPLED = {
+    "test_a_file_that_the_manifest_names_and_no_volume_has_is_refused",
     "test_a_file_too_many_or_too_few_is_named",
     "test_a_foreign_key_is_refused",
     "test_a_manifest_that_lies_about_its_records_is_refused_though_it_is_signed",
@@ -65,7 +67,7 @@ SAMPLED = {
     "test_what_is_malformed_is_said_to_be_and_never_verified",
     "test_witnesses_count_when_asked_for",
 }
-globals().update(using(of_evidence, "checked") | using(of_records, "run"))
+globals().update(using(of_evidence, "checked") | using(of_tampering, "checked") | using(of_records, "run"))
 
 
 def test_the_words_of_a_zip_that_is_damaged_are_the_same(checked: Any, tmp_path: Path) -> None:

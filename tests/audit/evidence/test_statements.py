@@ -1,5 +1,6 @@
 """Signed statements: none of the records matches, of all that were sealed, and anybody asks each of them again."""
 
+import base64
 import json
 import secrets
 from collections.abc import Callable
@@ -17,14 +18,14 @@ from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.ingest.record import store
-from audit.ledger import reader, seal
+from audit.ledger import heads, reader, seal
 from audit.models import Record
 from audit.visibility import Scope
 from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, an_event
 from tests.audit.evidence.conftest import PINNED, made, path, sealed
-from tests.auditor import parts, verify
-from tests.servers import RECEIPT_KEY
+from tests.auditor import W1, parts, verify
+from tests.servers import RECEIPT_KEY, SEAL_KEY
 
 STATEMENTS = "/api/v1/audit/statements"
 Checked = Callable[..., tuple[int, str]]
@@ -171,6 +172,87 @@ def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(elsew
     status, printed = checked(anew)
     assert status == 1
     assert "nothing shows why it begins at leaf" in printed
+
+
+EQUALS = {"field": "actor_id", "equals": ["bob"], "begins": [], "negated": False}
+NONE_OF_THE_STORE: list[dict[str, Any]] = [
+    {"field": "event_timestamp", "from": "20260101T000000Z"},
+    {"field": "event_timestamp", "before": "2026-01-01T00:00:00Z"},
+    {"field": "event_timestamp", "until": "2026-02-31T00:00:00.000000Z"},
+    {"field": "event_timestamp", "from": "2026-08-01T00:00:00.000000Z", "negated": True},
+    {"field": "event_timestamp", "equals": ["2026"], "begins": [], "negated": False},
+    {"field": "actor_id", "from": "2026-08-01T00:00:00.000000Z"},
+    EQUALS | {"from": "2026-08-01T00:00:00.000000Z"},
+    EQUALS | {"is": ["192.0.2.7"]},
+    EQUALS | {"field": "user"},
+    EQUALS | {"negated": "no"},
+    EQUALS | {"path": ["name"]},
+    {"field": "actor_ip", "is": ["192.0.2.7"], "is_not": ["192.0.2.8"]},
+]
+
+
+def test_a_term_that_says_one_thing_and_compares_another_is_none_of_the_store(checked: Checked) -> None:
+    """Times in another form are in another order as text; what is not looked at excused the leaves before the first."""
+    sealed(1)
+    statement = statements.make(requester(), nobody())
+    for term in NONE_OF_THE_STORE:
+        anew = said_anew(statement, lambda facts, term=term: facts["terms"].append(term))
+        status, printed = checked(anew)
+        assert status == 2, (term, printed)
+        assert "is none that the store writes" in printed or "is not a time like" in printed, printed
+
+
+def by_the_log(text: str, moment: datetime) -> str:
+    """What the log's key can sign of a head: that it is of any moment."""
+    return note.join(text, heads.signatures(SEAL_KEY, text, moment))
+
+
+def cosigned(signed: str, moment: datetime) -> str:
+    return signed + W1.cosign(note.split(signed)[0], int(moment.timestamp()))
+
+
+def test_a_head_of_before_the_window_counts_as_early_as_witnesses_say_or_all_leaves_are_asked(
+    elsewhere: Scene, checked: Checked
+) -> None:
+    word, witness = sealed(1), ("--witness", W1.vkey(4))
+    early, now, head = datetime(2026, 7, 1, tzinfo=UTC), datetime.now(UTC), reader.signed_head()
+    text, _ = note.split(head.note)
+    sealed(2)
+    statement = statements.make(requester(), f"correlation:{word} after:2026-08-01")
+    rest = str(path(made(first=head.size, last=statement.event_data["last"])))
+    all_leaves = str(path(made(first=0, last=statement.event_data["last"])))
+
+    def said(before: str) -> str:
+        """That none matches of the leaves behind a head that has the one that does, and is called older than it is."""
+
+        def change(facts: dict[str, Any]) -> None:
+            facts |= {"found": 0, "records": [], "before": before, "checkpoint": cosigned(facts["checkpoint"], now)}
+            facts["leaves"]["first"] = head.size
+
+        return said_anew(statement, change)
+
+    signed, few = by_the_log(text, early), "fewer than the 1 witnesses that you ask for had cosigned the checkpoint"
+    for before in (signed, cosigned(signed, now)):
+        status, printed = checked(said(before), "--range", rest, *witness)
+        assert (status, few in printed) == (3, True), printed
+    assert checked(said(cosigned(signed, early)), "--range", rest, *witness)[0] == 0
+    status, printed = checked(said(signed), "--range", all_leaves, *witness)
+    assert (status, "matches, which the statement is not about" in printed) == (1, True), printed
+    lines = text.split("\n")
+    other = by_the_log("\n".join([*lines[:2], base64.b64encode(bytes(32)).decode(), *lines[3:]]), early)
+    status, printed = checked(said(other), "--range", all_leaves)
+    assert (status, "is not of the log that the range is of" in printed) == (1, True), printed
+
+
+def test_with_all_leaves_no_witness_is_asked_of_the_head_before_the_window(elsewhere: Scene, checked: Checked) -> None:
+    ahead = reader.signed_head().created_at.astimezone(UTC) + timedelta(hours=1, minutes=5)
+    sealed(2)
+    statement = statements.make(requester(), f"{nobody()} after:{ahead.isoformat()}")
+    assert statement.event_data["first"] > 0
+    now, all_leaves = datetime.now(UTC), str(path(made(first=0, last=statement.event_data["last"])))
+    anew = said_anew(statement, lambda facts: facts.update(checkpoint=cosigned(facts["checkpoint"], now)))
+    status, printed = checked(anew, "--range", all_leaves, "--witness", W1.vkey(4))
+    assert status == 0, printed
 
 
 def test_a_statement_that_was_changed_or_signed_by_another_is_refused(checked: Checked) -> None:

@@ -228,6 +228,19 @@ def test_a_file_too_many_or_too_few_is_named(tmp_path: Path, checked: Any) -> No
     assert "query.txt is missing" in printed
 
 
+def test_a_file_that_the_manifest_names_and_no_volume_has_is_refused(tmp_path: Path, checked: Any) -> None:
+    """Nothing is compared with it, and it lay beside what was VERIFIED: records that the log never had, a table."""
+    folder = unpacked(of_range(), tmp_path / "bundle")
+    names = ("records-0002.jsonl", "records-0001.csv", "purges.jsonl")
+    for name in names:
+        (folder / name).write_bytes(lines_of(folder)[0].replace(b'"success"', b'"failure"'))
+    signed_anew(folder, lambda manifest: manifest["files"].update({name: {} for name in names}))
+    status, printed = checked(folder)
+    assert status == 1
+    for name in names:
+        assert f"ALTERED  {name} is named by the manifest, and is no file of a bundle" in printed
+
+
 def test_a_table_that_says_something_else_than_the_records_is_refused(tmp_path: Path, checked: Any) -> None:
     bundle = made(query=f"correlation:{sealed(2, actor_id='a;=1+1')}", with_csv=True)
     folder = unpacked(bundle, tmp_path / "bundle")
