@@ -2,7 +2,7 @@
 -- KEYS: bucket (hash), day (hash), epochs of the day (set). ARGV: events, bytes; then rate a second and capacity of
 -- events, the same of bytes; then the quotas of events, bytes and epochs; -1 where there is none; then whether the day
 -- counts it (1 or 0), and the epochs.
--- Returns what refuses ("" for nothing), the milliseconds until it may be tried again, and what is left.
+-- Returns what refuses ("" for nothing), the milliseconds until it may be tried again, what is left, and the day.
 local now = redis.call('TIME')
 local seconds = tonumber(now[1])
 local at = seconds + tonumber(now[2]) / 1000000
@@ -19,7 +19,7 @@ local until_midnight = (86400 - seconds % 86400) * 1000
 for _, name in ipairs({'events', 'bytes'}) do
     local used = tonumber(redis.call('HGET', KEYS[2], name) or '0')
     if quota[name] >= 0 and used + amount[name] > quota[name] then
-        return {'quota of ' .. name, until_midnight, math.max(quota[name] - used, 0)}
+        return {'quota of ' .. name, until_midnight, math.max(quota[name] - used, 0), day}
     end
 end
 if quota.epochs >= 0 then
@@ -28,7 +28,7 @@ if quota.epochs >= 0 then
         new = new + 1 - redis.call('SISMEMBER', KEYS[3], ARGV[i])
     end
     if known + new > quota.epochs and new > 0 then
-        return {'quota of epochs', until_midnight, math.max(quota.epochs - known, 0)}
+        return {'quota of epochs', until_midnight, math.max(quota.epochs - known, 0), day}
     end
 end
 local tokens = {}
@@ -40,7 +40,7 @@ for _, name in ipairs({'events', 'bytes'}) do
         had = math.min(capacity, had + math.max(at - since, 0) * rate)
         local needed = math.min(amount[name], capacity)
         if had < needed then
-            return {'rate of ' .. name, math.ceil((needed - had) / rate * 1000), math.max(math.floor(had), 0)}
+            return {'rate of ' .. name, math.ceil((needed - had) / rate * 1000), math.max(math.floor(had), 0), day}
         end
         tokens[name] = had - amount[name]
     end
@@ -58,4 +58,4 @@ for i = 11, #ARGV do
     redis.call('SADD', KEYS[3], ARGV[i])
     redis.call('EXPIRE', KEYS[3], 172800)
 end
-return {'', 0, 0}
+return {'', 0, 0, day}

@@ -1,7 +1,8 @@
 """What one writer may send: WRITER_RATE and WRITER_BYTES_RATE for all, quotas of a UTC day for each.
 
 One of the few modules that use Redis by themselves: one script (`limits.lua`) charges a request to all of its limits,
-or to none. While Redis does not answer nothing is limited: no event may be refused for that.
+or to none. While Redis does not answer nothing is limited: no event may be refused for that. The day is given back what
+was answered 503, for that has to be sent again.
 """
 
 import time
@@ -26,8 +27,8 @@ PAUSE_S = 1.0
 PERIODS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 NONE = -1
 
-
 INVALID_SCRIPT = Path(__file__).with_name("invalid.lua").read_text(encoding="utf-8")
+GIVE_BACK_SCRIPT = Path(__file__).with_name("give_back.lua").read_text(encoding="utf-8")
 
 
 class Refusal(NamedTuple):
@@ -36,6 +37,15 @@ class Refusal(NamedTuple):
     limit: str
     wait_s: float
     left: int
+
+
+class Charge(NamedTuple):
+    """What a writer's day was charged: events and bytes of a request, on this day (of Redis, since 1970)."""
+
+    writer: str
+    day: int
+    events: int
+    bytes: int
 
 
 class Usage(NamedTuple):
@@ -54,8 +64,13 @@ def are_counted(quotas: Iterable[int | None]) -> bool:
     return bool(settings.WRITER_RATE or settings.WRITER_BYTES_RATE) or any(quota is not None for quota in quotas)
 
 
-def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *, sends: bool) -> Refusal | None:
-    """Charge a request of `size` bytes to a writer; None where it may pass. Quotas count what it `sends` alone."""
+def charge(
+    writer: Principal, events: int, size: int, epochs: Collection[str], *, sends: bool
+) -> Refusal | Charge | None:
+    """Charge a request of `size` bytes to a writer. Quotas count what it `sends` alone.
+
+    Return what its day was charged, or what it is over; None where it may pass, and no day was charged.
+    """
     global _paused_until
     quotas = writer.quotas if sends else NO_QUOTAS
     rates = (*_rate(settings.WRITER_RATE), *_rate(settings.WRITER_BYTES_RATE))
@@ -63,12 +78,24 @@ def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *
     counted = epochs if quotas.epochs is not None else ()
     arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, int(sends), *counted]
     try:
-        limit, wait_ms, left = _run(writer.name, arguments)
+        limit, wait_ms, left, day = _run(writer.name, arguments)
     except redis.RedisError as error:
         _paused_until = time.monotonic() + PAUSE_S
         log.warning("limits_not_checked", error=type(error).__name__)
         return None
-    return Refusal(limit.decode(), wait_ms / 1000, left) if limit else None
+    if limit:
+        return Refusal(limit.decode(), wait_ms / 1000, left)
+    return Charge(writer.name, int(day), events, size) if sends else None
+
+
+def give_back(charged: Charge) -> None:
+    """Give the day back what a request was charged of which nothing was kept. Its epochs stay: each counts once."""
+    _, day, _ = _names(charged.writer)
+    arguments = [charged.day, charged.events, charged.bytes]
+    try:
+        _connection().register_script(GIVE_BACK_SCRIPT)(keys=[day], args=arguments)
+    except redis.RedisError as error:
+        log.warning("limits_not_given_back", writer=charged.writer, error=type(error).__name__)
 
 
 def count(writer: str, events: int, size: int) -> None:

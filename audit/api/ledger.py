@@ -1,12 +1,14 @@
 """The sealed log over HTTP: checkpoints, proofs, tiles, and verification on demand."""
 
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,7 +23,7 @@ from audit.formats.times import timestamp_text
 from audit.ledger import keys, purged, reader
 from audit.ledger.verify import pending, verify
 from audit.ledger.verify.records import recomputed, rfc3339
-from audit.ledger.verify.result import FAILURES
+from audit.ledger.verify.result import CUT_SHORT, FAILURES
 from audit.models import Checkpoint, Leaf, Record, Verification
 from audit.postgres import sql
 from audit.streams import leaves
@@ -33,6 +35,11 @@ SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at
 JOIN {sql.RECORD_OF_LEAF} WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 MAX_CORRELATION = 255
+# So long a verification on demand may take, and so many of a process may run at once: one of a correlation of millions
+# would hold its thread for minutes, and as many of them as there are threads the site. Another waits a moment for its
+# turn: most take some milliseconds.
+VERIFY_S, VERIFYING_MAX, TURN_S = 10.0, 3, 1.0
+_turns = threading.BoundedSemaphore(VERIFYING_MAX)
 MAX_LINES, MAX_LINES_BYTES = 1_000, 4 * 2**20
 
 
@@ -185,7 +192,25 @@ class VerifyChainView(LogView):
         if errors := dict(event.text_faults("correlation_id", correlation_id)):
             raise Invalid(errors)
         pending.wait(correlation_id)
-        return Response(_chain(verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))))
+        with _turn():
+            run = verify(
+                "correlation",
+                correlation_id=correlation_id,
+                requested_by=writer_name(request),
+                seconds=VERIFY_S,
+            )
+        return Response(_chain(run))
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Hold one of the places for verifications. Raises `Throttled`."""
+    if not _turns.acquire(timeout=TURN_S):
+        raise Throttled(VERIFY_S, f"{VERIFYING_MAX} correlations are being verified by this process already.")
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def _chain(run: Verification) -> dict[str, Any]:
@@ -194,7 +219,7 @@ def _chain(run: Verification) -> dict[str, Any]:
     return {
         "correlation_id": run.correlation_id,
         # What is merely not sealed yet was not tampered with: who reads this alone would take false for that.
-        "is_valid": run.verdict not in FAILURES and bool(checked or unsealed),
+        "is_valid": run.verdict not in FAILURES and bool(checked or unsealed) and not run.counts.get(CUT_SHORT),
         "verdict": run.verdict,
         "total_events": checked + unsealed,
         "verified_events": max(checked - len(tampered), 0),
@@ -209,6 +234,8 @@ def _chain(run: Verification) -> dict[str, Any]:
 def _message(run: Verification, checked: int, unsealed: int) -> str:
     if not checked and not unsealed:
         return "No event has this correlation id: nothing was verified."
+    if run.counts.get(CUT_SHORT):
+        return f"The time was over after {checked + unsealed} events: nothing is said of the rest. See POST exports."
     if unsealed:
         return f"{unsealed} of {checked + unsealed} events are not sealed yet: the log shows nothing of those."
     return f"{checked} events checked against the signed log: {run.verdict}."

@@ -10,6 +10,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from audit import errors, metrics
+from audit.access import limits
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
 from audit.api.parsers import TAKEN, UnsupportedEncoding
@@ -101,6 +102,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     body, headers = _body(error, instance, many=getattr(context["view"], "many", False))
     metrics.rejected.labels(status=body["status"]).inc()
     rejections.note(error, context)
+    if body["status"] == 503 and (charged := getattr(context["view"], "charged", None)) is not None:
+        limits.give_back(charged)  # it has to be sent again: whoever does so in an outage is not locked out after it
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

@@ -20,7 +20,10 @@ MANIFEST_WAIT_S = 60.0
 
 
 class WriterThrottle(BaseThrottle):
-    """Charges each request to its writer, by events and bytes, and refuses what is over with 429."""
+    """Charges each request to its writer, by events and bytes, and refuses what is over with 429.
+
+    What a view's `charged` says is given back where the answer is 503 (`problems.exception_handler`).
+    """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         if not isinstance(request.user, Principal):
@@ -31,9 +34,10 @@ class WriterThrottle(BaseThrottle):
         events, epochs = _content(request) if sends else (1, set())
         # What a body is once it is unzipped is what has to be read and kept.
         size = len(parsers.text_of(request._request)) if sends else _size(request)
-        refusal = limits.charge(request.user, events, size, epochs, sends=sends)
-        if refusal is not None:
-            raise over(refusal.limit, refusal.wait_s, refusal.left)
+        answer = limits.charge(request.user, events, size, epochs, sends=sends)
+        if isinstance(answer, limits.Refusal):
+            raise over(answer.limit, answer.wait_s, answer.left)
+        view.charged = answer
         return True
 
 

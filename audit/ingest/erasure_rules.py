@@ -55,8 +55,10 @@ def in_force() -> Rules | None:
 
 
 def publish() -> None:
-    """Copy the rules to Redis, also where there are none. Never raises: the schedule does it again each minute."""
+    """Copy the rules to Redis, also where there are none, and know them. Never raises: the schedule does it again."""
     if (text := _from_postgres()) is not None:
+        with _known.lock:
+            _take(text)
         _keep(text)
 
 
@@ -71,10 +73,15 @@ def _learn() -> None:
         _keep(text)
     if text is None and _known.text is None:
         text = _from_copy()
-    if text is not None and text != _known.text:
+    if text is not None:
+        _take(text)
+    _known.until = time.monotonic() + (UNKNOWN_AGAIN_S if _known.text is None else RULES_TRUSTED_S)
+
+
+def _take(text: str) -> None:
+    if text != _known.text:
         rules = msgspec.json.decode(text, type=list[Rule])
         _known.rules, _known.text = Rules(rules) if rules else None, text
-    _known.until = time.monotonic() + (UNKNOWN_AGAIN_S if _known.text is None else RULES_TRUSTED_S)
 
 
 def _from_postgres() -> str | None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from django.db import connections
 from pymerkle.core import _inclusion_path_layout
 
+from audit.api import ledger
 from audit.formats import entry, merkle, note, tiles
 from audit.formats import times as formats_times
 from audit.ledger import keys, seal
@@ -219,6 +221,33 @@ def test_a_correlation_is_verified_on_demand(service: Sender) -> None:
     assert (found["total_events"], found["verified_events"], found["tampered_events"]) == (4, 4, [])
     assert found["verdict"] == "VERIFIED"
     assert any("removed" in text for text in found["not_covered"])
+
+
+def test_what_takes_too_long_to_verify_is_not_called_valid(service: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = sealed_record(service)
+    for _ in range(2):
+        sealed_record(service, correlation_id=record.correlation_id)
+    monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 2)
+    monkeypatch.setattr("audit.api.ledger.VERIFY_S", -1.0)
+    found = service.post({"correlation_id": record.correlation_id}, path=f"{API}/verify-chain").json()
+    assert (found["is_valid"], found["verdict"], found["total_events"]) == (False, "NOT COVERED", 2)
+    assert found["message"].startswith("The time was over after 2 events")
+    assert any("nothing is said of the later ones" in text for text in found["not_covered"])
+
+
+def test_so_many_verifications_of_a_process_run_at_once_and_no_more(
+    service: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = sealed_record(service)
+    monkeypatch.setattr("audit.api.ledger.TURN_S", 0.01)
+    with ExitStack() as others:
+        for _ in range(ledger.VERIFYING_MAX):
+            others.enter_context(ledger._turn())
+        answer = service.post({"correlation_id": record.correlation_id}, path=f"{API}/verify-chain")
+        assert (answer.status_code, answer.json()["type"]) == (429, "/problems/rate-limited")
+        assert 0 < int(answer["Retry-After"]) <= ledger.VERIFY_S + 1
+    answer = service.post({"correlation_id": record.correlation_id}, path=f"{API}/verify-chain")
+    assert answer.status_code == 200 and answer.json()["is_valid"] is True
 
 
 def test_nothing_is_valid_where_nothing_is_known(service: Sender) -> None:

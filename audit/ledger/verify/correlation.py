@@ -10,13 +10,17 @@ from audit.ledger import reader
 from audit.ledger.keys import Keys
 from audit.ledger.verify import checkpoints, waiting
 from audit.ledger.verify.records import COLUMNS, OTHER_ENTRY, Checked, check_each
-from audit.ledger.verify.result import RunReport, Verdict
+from audit.ledger.verify.result import CUT_SHORT, RunReport, Verdict
 from audit.models import Finding
 
 CHUNK = 1000
 OTHERS = (
     "Whether other records of this correlation were removed does not show from those that are here: "
     "a verification of the whole log shows every record that is gone."
+)
+LATE = (
+    "The time was over before all records of this correlation were checked, in the order of their times: "
+    "nothing is said of the later ones. `manage.py verify --correlation` takes the time that it needs."
 )
 PAGE = f"""
 SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, ''), {COLUMNS}
@@ -27,7 +31,10 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
-    """Check what the store has of a correlation, and report what that cannot show."""
+    """Check what the store has of a correlation, and report what that cannot show.
+
+    Where the report's time is over before the end, that is left out: a run of a correlation has no place to go on from.
+    """
     size, root = 0, b""
     try:
         head = reader.signed_head(using)
@@ -37,6 +44,11 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
         report.leave_out(str(error))
     for rows in _pages(correlation_id, using):
         _check(report, rows, size, root, using)
+        # A page that is full may be followed by another. What was found in it is said.
+        if len(rows) == CHUNK and report.is_late:
+            report.count(CUT_SHORT)
+            report.leave_out(LATE)
+            break
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."

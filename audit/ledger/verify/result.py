@@ -14,6 +14,8 @@ from audit.models import Finding, Verification
 
 log = structlog.get_logger(__name__)
 
+# Counted where a run ended before it had come to the end of what was asked for.
+CUT_SHORT = "cut short"
 MAX_FINDINGS = 1000  # how many of one kind and subject are kept a run; all are counted
 
 
@@ -98,9 +100,14 @@ class RunReport:
         if self._progress is not None:
             self._progress(position - self.run.first, self.run.last - self.run.first)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return self._ends_at is not None and time.monotonic() > self._ends_at
+
     def stop_if_late(self) -> None:
         """Raise `OutOfTime` once the time is over."""
-        if self._ends_at is not None and time.monotonic() > self._ends_at:
+        if self.is_late:
             raise OutOfTime
 
     def save(self) -> None:
@@ -109,10 +116,10 @@ class RunReport:
         self.run.save()
 
     def verdict(self) -> Verdict:
-        """Return the worst finding; VERIFIED only where something was checked."""
+        """Return the worst finding; VERIFIED only where something was checked, and the run came to its end."""
         for kind in FAILURES:
             if self.counts[kind.value]:
                 return kind
-        if self.counts["purged without a certificate"]:
+        if self.counts["purged without a certificate"] or self.counts[CUT_SHORT]:
             return Verdict.NOT_COVERED
         return Verdict.VERIFIED if self.counts["records"] else Verdict.NOT_COVERED

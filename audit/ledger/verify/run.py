@@ -32,15 +32,16 @@ def verify(
     correlation_id: str = "",
     requested_by: str = OWN_WRITER,
     progress: Progress | None = None,
+    seconds: float | None = None,
     using: str = "reader",
 ) -> Verification:
     """Verify the whole log, the leaves first .. last-1 (up to the next checkpoint), or one correlation.
 
-    Returns the run with its verdict. Raises `KeyMissing` without the log's public keys, and what the database raises:
-    the run is left unended then, and `resume` goes on with it.
+    Returns the run with its verdict, or what `resume` returns after `seconds`. Raises `KeyMissing` without the log's
+    public keys, and what the database raises: the run is left unended then, and `resume` goes on with it.
     """
     run = begin(scope, first=first, last=last, correlation_id=correlation_id, requested_by=requested_by, using=using)
-    return resume(run, progress=progress, using=using)
+    return resume(run, progress=progress, seconds=seconds, using=using)
 
 
 def begin(
@@ -72,7 +73,10 @@ def begin(
 def resume(
     run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
 ) -> Verification:
-    """Start a run, or resume one that was cut off; after `seconds` it is left unended."""
+    """Start a run, or resume one that was cut off.
+
+    After `seconds` it is left unended; of a correlation it ends, and VERIFIED is not its verdict.
+    """
     replica.require_whole()
     report = RunReport(run, progress, seconds)
     keys = ledger_keys.load()

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from audit.access import api_keys, limits
+from audit.access.api_keys import Principal, Quotas
 from audit.api import throttles
 from audit.models import Manifest
-from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
+from audit.postgres.gateway import gateway
+from tests.audit.conftest import BATCH, EVENTS, Sender, an_event, with_id
 
 EXPORTS, MANIFESTS, HEARTBEATS = (f"/api/v1/audit/{place}" for place in ("exports", "manifests", "heartbeats"))
 
@@ -91,6 +94,45 @@ def test_what_is_read_counts_for_the_rate_and_not_for_the_day(sender: Sender, se
     assert sender.get(EVENTS).status_code == 429
     used = limits.usage(sender.name)
     assert used is not None and used.events == 1
+
+
+@pytest.mark.slow
+def test_what_is_answered_503_is_given_back_to_the_day(
+    sender: Sender, own_queue: None, postgres: Any, settings: Any
+) -> None:
+    settings.DLQ_SPOOL_DIR = None
+    allow(sender, events=4, bytes=100_000)
+    assert sender.post(an_event()).status_code == 201
+    before, documents = limits.usage(sender.name), batch(3)
+    with postgres.stopped(), override_settings(DLQ_MIN_REPLICAS=1):
+        for _ in range(3):
+            answer = sender.post(documents, BATCH)
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+            assert limits.usage(sender.name) == before
+    assert gateway().breaker.wait_closed(20)
+    assert sender.post(documents, BATCH).status_code == 201
+    assert sender.post(an_event()).status_code == 429
+
+
+def test_what_is_refused_for_good_counts_for_the_day(sender: Sender) -> None:
+    allow(sender, events=2)
+    assert sender.post(an_event(event_type="A")).status_code == 400
+    document = with_id()
+    assert sender.post(document).status_code == 201
+    assert sender.post(document | {"actor_id": "another"}).status_code == 429
+
+
+def test_no_other_day_is_given_back_and_none_falls_below_nothing(sender: Sender) -> None:
+    writer = Principal(sender.name, frozenset({"write"}), quotas=Quotas(events=9))
+    charged = limits.charge(writer, 3, 300, (), sends=True)
+    assert isinstance(charged, limits.Charge)
+    limits.give_back(charged._replace(day=charged.day - 1))
+    assert limits.usage(sender.name) == limits.Usage(3, 300)
+    limits.give_back(charged._replace(events=1, bytes=100))
+    assert limits.usage(sender.name) == limits.Usage(2, 200)
+    limits.give_back(charged)
+    assert limits.usage(sender.name) == limits.Usage()
+    assert limits.charge(writer, 1, 10, (), sends=False) is None
 
 
 def test_a_quota_of_bytes(sender: Sender) -> None:

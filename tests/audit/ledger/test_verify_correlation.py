@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.ledger import heads, reader, verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
+from audit.ledger.verify.correlation import LATE
 from audit.models import Checkpoint, Record
 from tests.attacks.catalogue import record_id, statement
 from tests.attacks.scene import Scene, send
@@ -82,6 +83,20 @@ def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypa
     monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
     assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
+
+
+def test_a_correlation_whose_time_is_over_is_not_verified(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    run = verify.verify("correlation", correlation_id=correlation, seconds=-1)
+    assert (run.verdict, run.counts["records"]) == ("NOT COVERED", 7)
+    assert run.ended_at is not None and LATE in run.not_covered
+    monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 1_000)
+    assert verify.verify("correlation", correlation_id=correlation, seconds=-1).verdict == "VERIFIED", (
+        "all were checked"
+    )
 
 
 def test_a_correlation_of_many_records_is_proved_by_few_statements(store: psycopg.Connection[Any]) -> None:
