@@ -1,6 +1,7 @@
 """keeping: what the storage of an archive keeps beside the files: locks, until when, and versions of before."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from audit.archive.folder import Target
-from audit.buckets.storage import Version
+from audit.buckets.storage import Lock, Version
 from audit.formats.times import timestamp_text
 
 # So many versions of a file are looked through for the one that holds.
@@ -22,6 +23,13 @@ class Kept(NamedTuple):
     unlocked: list[str]
 
 
+class Said(NamedTuple):
+    """What is said of a file's lock, and whether it is locked as the settings ask."""
+
+    words: str
+    is_locked: bool
+
+
 def look(target: Target, names: list[str]) -> Kept:
     """Say of each of these files whether it is locked, in which mode and until when. Raises `ArchiveUnusable`."""
     if target.has_lock is None:
@@ -29,13 +37,13 @@ def look(target: Target, names: list[str]) -> Kept:
     if not target.has_lock:
         text = "the bucket has no object lock: whoever may remove its objects can remove these files"
         return Kept([text], [text] if settings.ARCHIVE_LOCK.is_required else [])
-    said = [(name, _said(target, name)) for name in names]
+    said = [(name, found) for name in names if (found := _said(target, name)) is not None]
     notes = [
         f"{_span([name for name, _ in files])}: {words}"
-        for words, group in groupby(((name, words) for name, words in said if words), key=lambda item: item[1])
+        for words, group in groupby(said, key=lambda item: item[1].words)
         if (files := [*group])
     ]
-    unlocked = [f"{name}: {words}" for name, words in said if words and not words.startswith("locked")]
+    unlocked = [f"{name}: {found.words}" for name, found in said if not found.is_locked]
     return Kept(notes, unlocked if settings.ARCHIVE_LOCK.is_required else [])
 
 
@@ -63,15 +71,25 @@ def _held(target: Target, name: str, versions: Sequence[Version], holds: Callabl
             yield version
 
 
-def _said(target: Target, name: str) -> str:
-    """What is said of a file; nothing where it is missing, which is said elsewhere."""
+def said_of(lock: Lock | None, mode: str, now: datetime) -> Said:
+    """What is said of a file with this lock, where the settings ask for locks in a mode."""
+    if lock is None:
+        return Said("not locked, or the key may not read locks", False)
+    if lock.until <= now:
+        return Said(f"not locked any more: its lock in the mode {lock.mode} ran out on {lock.until:%Y-%m-%d}", False)
+    if (lock.mode, mode) == ("GOVERNANCE", "COMPLIANCE"):
+        words = f"locked in the mode GOVERNANCE until {lock.until:%Y-%m-%d}, which some may lift"
+        return Said(f"{words}, and ARCHIVE_LOCK_MODE is COMPLIANCE", False)
+    return Said(f"locked in the mode {lock.mode} until {lock.until:%Y-%m-%d}", True)
+
+
+def _said(target: Target, name: str) -> Said | None:
+    """What is said of a file; None where it is missing, which is said elsewhere."""
     try:
         lock = target.lock_of(name)
     except FileNotFoundError:
-        return ""
-    if lock is None:
-        return "not locked, or the key may not read locks"
-    return f"locked in the mode {lock.mode} until {lock.until:%Y-%m-%d}"
+        return None
+    return said_of(lock, settings.ARCHIVE_LOCK.mode, datetime.now(UTC))
 
 
 def _span(names: list[str]) -> str:

@@ -119,6 +119,16 @@ def test_a_file_that_is_not_locked_is_named_where_others_are(locking: Ours, sett
     ]
 
 
+def test_where_locks_are_required_those_of_a_weaker_mode_are_not_covered(locking: Ours, settings: Any) -> None:
+    settings.ARCHIVE_LOCK = ArchiveLock("GOVERNANCE", longest(), True)
+    made(locking)
+    assert checked(locking).verdict == "VERIFIED"
+    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", longest(), True)
+    result = checked(locking)
+    assert result.verdict == "NOT COVERED"
+    assert "which some may lift, and ARCHIVE_LOCK_MODE is COMPLIANCE" in said(result)
+
+
 @pytest.mark.long
 def test_the_mode_governance_is_by_choice(locking: Ours, settings: Any) -> None:
     settings.ARCHIVE_LOCK = ArchiveLock("GOVERNANCE", longest() + 443, False)
