@@ -2,7 +2,9 @@
 
 Writers that send no numbers can lose events unseen, but not fall silent unseen. A writer's usual silence is the longest
 of the last week; three times that, and never less than ten minutes, is too long. Heartbeats count as signs of life.
-How long it is ago, PostgreSQL says: a process whose own clock is wrong accuses nobody, and excuses nobody.
+Whoever has no key left that holds, or never had any, as what was imported, was switched off: after a week they are
+named no more. How long it is ago, PostgreSQL says: a process whose own clock is wrong accuses nobody, and excuses
+nobody.
 """
 
 import json
@@ -26,7 +28,12 @@ FACTOR = 3.0
 # the order by both, are what the index of both gives: by another PostgreSQL would read all heartbeats of a writer, and
 # of few heartbeats all for each writer.
 _HEARD = """
-SELECT rhythm.writer, rhythm.last_at, rhythm.longest, beat.at, clock_timestamp() FROM audit_rhythm rhythm
+SELECT rhythm.writer, rhythm.last_at, rhythm.longest, beat.at, clock_timestamp(), EXISTS (
+    SELECT FROM audit_writerkey key JOIN audit_writer writer ON writer.id = key.writer_id
+    WHERE writer.name = rhythm.writer AND key.revoked_at IS NULL
+        AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp())
+)
+FROM audit_rhythm rhythm
 LEFT JOIN LATERAL (
     SELECT writer, at FROM audit_heartbeat WHERE (writer, at) <= (rhythm.writer, 'infinity')
     ORDER BY writer DESC, at DESC LIMIT 1
@@ -61,10 +68,12 @@ def apply(events: Iterable[SealedEvent]) -> None:
 def silent(now: datetime | None = None) -> list[Silence]:
     """Writers that are silent for longer than usual; now, by PostgreSQL's clock, or at another time."""
     silences = []
-    for writer, last_at, longest, beat_at, asked_at in sql.rows(_HEARD, [LEAST_EVENTS, OWN_WRITER]):
+    for writer, last_at, longest, beat_at, asked_at, has_key in sql.rows(_HEARD, [LEAST_EVENTS, OWN_WRITER]):
         since = max(last_at, beat_at or last_at)
         usual_s = max(json.loads(longest).values(), default=0.0)
-        if ((now or asked_at) - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
+        silent_for = (now or asked_at) - since
+        is_gone = not has_key and silent_for > timedelta(days=DAYS_REMEMBERED)
+        if silent_for.total_seconds() > max(LEAST_S, FACTOR * usual_s) and not is_gone:
             silences.append(Silence(writer, since, usual_s))
     return silences
 
