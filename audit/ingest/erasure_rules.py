@@ -72,7 +72,8 @@ def _learn() -> None:
     if text is not None and text != _known.text:
         _keep(text)
     if text is None and _known.text is None:
-        text = _from_copy()
+        # A process that has just begun still has to connect, and the copy may be lost or of before a rotation.
+        text = _from_copy() or _from_postgres(settings.RECORD_PATIENCE_MS)
     if text is not None:
         _take(text)
     _known.until = time.monotonic() + (UNKNOWN_AGAIN_S if _known.text is None else RULES_TRUSTED_S)
@@ -84,9 +85,10 @@ def _take(text: str) -> None:
         _known.rules, _known.text = Rules(rules) if rules else None, text
 
 
-def _from_postgres() -> str | None:
+def _from_postgres(timeout_ms: int | None = None) -> str | None:
+    """The rules as text; None where they are not read within the time, RECORD_TIMEOUT_MS where none is given."""
     try:
-        with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
+        with gateway().connection((timeout_ms or settings.RECORD_TIMEOUT_MS) / 1000) as connection:
             rows = connection.execute(_FIND).fetchall()
     except (psycopg.Error, Unavailable) as error:
         log.warning("erasure_rules_unknown", error=type(error).__name__, trusts_what_it_knew=_known.text is not None)

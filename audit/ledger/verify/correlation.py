@@ -20,7 +20,7 @@ OTHERS = (
 )
 LATE = (
     "The time was over before all records of this correlation were checked, in the order of their times: "
-    "nothing is said of the later ones. `manage.py verify --correlation` takes the time that it needs."
+    "nothing is said of the later ones. `manage.py verify --correlation ID` takes the time that it needs."
 )
 PAGE = f"""
 SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, ''), {COLUMNS}

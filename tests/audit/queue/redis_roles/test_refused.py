@@ -137,8 +137,10 @@ def test_the_cache_counts_the_limits_and_holds_no_queue(tmp_path: Path, settings
     try:
         settings.CACHE_URL = server.url_of("cache")
         writer = Principal("tests", frozenset({"write"}), quotas=Quotas(events=9))
-        assert limits.charge(writer, 1, 9, [], sends=True) is None
-        assert limits.usage("tests") == limits.Usage(1, 9, 0)
+        charged = limits.charge(writer, 1, 9, [], sends=True)
+        assert isinstance(charged, limits.Charge) and limits.usage("tests") == limits.Usage(1, 9, 0)
+        limits.give_back(charged)
+        assert limits.usage("tests") == limits.Usage(0, 0, 0)
         with client_of(server, "cache") as connection:
             assert refused(lambda: connection.execute_command("FLUSHALL"))
             assert refused(lambda: connection.xadd("{dlq}:s", {"a": "b"}))
