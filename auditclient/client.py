@@ -19,7 +19,7 @@ import msgspec
 from auditclient import spool
 from auditclient.completeness import Numbers
 from auditclient.config import Config, Durability
-from auditclient.errors import Closed, InvalidEvent, NotKept
+from auditclient.errors import Closed, InvalidEvent, NotKept, not_kept
 from auditclient.events import complete, encode, moment
 from auditclient.ids import uuid7
 from auditclient.metrics import Counts, Hook
@@ -142,6 +142,7 @@ class Client:
         for writer in self._writers:
             writer.close()
         self._sender.close()
+        _clients.discard(self)  # a fork would make all anew that it had
         return Flushed(not self.pending, self.pending) if flushed is not None else Flushed(True, 0)
 
     @property
@@ -250,7 +251,7 @@ class Client:
                     return number, state
                 if time.monotonic() >= until:
                     self.counts.add("refused")
-                    raise NotKept(_not_kept(fault, is_written=appended is not None), msgspec.json.decode(body))
+                    raise NotKept(not_kept(fault, is_written=appended is not None), msgspec.json.decode(body))
                 self._start()
                 time.sleep(ROOM_PAUSE_S)
         finally:
@@ -377,15 +378,6 @@ class Client:
                 self._is_waiting = True
                 self._full.wait(wait_s)
                 self._is_waiting = False
-
-
-def _not_kept(fault: str, *, is_written: bool) -> str:
-    """What to say where no tier elsewhere answers."""
-    if is_written:
-        return (
-            f"The event is in the spool, which is not flushed: {fault}. It is sent if this host lives on: leave it so."
-        )
-    return f"Nothing was kept: {fault}, and neither the store nor its queue answers."
 
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()

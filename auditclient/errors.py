@@ -31,3 +31,12 @@ class NotKept(AuditError):
 
 class NotAReceipt(AuditError):
     """The text is not a receipt that a known key has signed."""
+
+
+def not_kept(fault: str, *, is_written: bool) -> str:
+    """What to say where no tier elsewhere answers."""
+    if is_written:
+        return (
+            f"The event is in the spool, which is not flushed: {fault}. It is sent if this host lives on: leave it so."
+        )
+    return f"Nothing was kept: {fault}, and neither the store nor its queue answers."

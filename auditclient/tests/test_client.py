@@ -339,6 +339,16 @@ def test_a_forked_child_has_numbers_and_files_of_its_own(client: Client) -> None
     assert len(events_in(client.config.spool_dir)) == 3
 
 
+def test_a_fork_makes_nothing_anew_of_a_client_that_is_closed(client: Client) -> None:
+    """Connections take 30 ms to set up, for each client that a process has closed and not yet forgotten."""
+    client.close()
+    sender = client._sender
+    child = os.fork()
+    if child == 0:
+        os._exit(client._sender is not sender)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_signal_handler_records_in_the_middle_of_record(client: Client) -> None:
     """Sooner and later than an event takes, so that one of them meets it, however fast the machine and its disk are."""
     receipts, delays_s = [], itertools.cycle(step / 20_000 for step in range(1, 61))

@@ -1,11 +1,10 @@
 """Sealing: every record once, in one dense log, whatever happens to the sealer."""
 
-import gc
 import os
 import random
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -255,17 +254,7 @@ def killed_at(step: int) -> int:
         os._exit(0)
 
 
-@pytest.fixture
-def _few_pages_are_copied() -> Iterator[None]:
-    """To look for garbage in all that the suite has in memory would copy it, after each fork, here and in the child."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_few_pages_are_copied")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork() beside threads: the child only seals
 @pytest.mark.parametrize("turns", [25, pytest.param(200, marks=pytest.mark.long)])
 def test_a_sealer_killed_again_and_again_leaves_no_gap_no_double_and_no_fork(elsewhere: Scene, turns: int) -> None:
