@@ -43,7 +43,7 @@ def look(target: Target, names: list[str]) -> Kept:
         for words, group in groupby(said, key=lambda item: item[1].words)
         if (files := [*group])
     ]
-    unlocked = [f"{name}: {found.words}" for name, found in said if not found.is_locked]
+    unlocked = [f"{name}: {lock.words}" for name, lock in said if not lock.is_locked]
     return Kept(notes, unlocked if settings.ARCHIVE_LOCK.is_required else [])
 
 

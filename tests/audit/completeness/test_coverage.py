@@ -10,8 +10,11 @@ from django.core.management import call_command
 from audit.completeness import causes, coverage, reconcile, sequences
 from audit.completeness.coverage import Count
 from audit.models import Followed, Hole, HourCount
+from audit.retention import purge
+from tests.attacks.scene import Scene
 from tests.audit.completeness.conftest import follow, numbers_of, outage
 from tests.audit.conftest import BATCH, Sender, an_event, sealed_event
+from tests.audit.retention.conftest import BEN, aged, ago, approved, seal, short
 
 DAY = timedelta(days=1)
 
@@ -91,6 +94,22 @@ def test_what_somebody_changed_is_named_and_mended() -> None:
     assert found == {timedelta(0): (7, 1), timedelta(hours=1): (0, 1), timedelta(hours=9): (5, 0)}
     assert counts(sender.name) == right
     assert rebuilt(day, sender.name) == []
+
+
+@pytest.mark.slow
+def test_what_was_purged_counts_on_when_hours_are_counted_anew(elsewhere: Scene) -> None:
+    category, at = short(), ago(40).replace(minute=0, second=0, microsecond=0)
+    for n in range(3):
+        aged(ago(40), event_category=category, event_timestamp=(at + timedelta(minutes=n)).isoformat())
+    seal()
+    reconcile.reconcile()
+    hours = HourCount.objects.filter(hour=at)
+    before = [*hours.values_list("writer", "events")]
+    assert sum(events for _, events in before) == 3
+    purge.run(approved(), by=BEN)
+    later = HourCount.objects.create(writer="tests", hour=at + timedelta(days=90), events=5)
+    assert [row.hour for row in coverage.rebuild()] == [later.hour]
+    assert [*hours.values_list("writer", "events")] == before
 
 
 def test_what_is_not_followed_yet_is_left_to_the_run_that_follows_it() -> None:

@@ -116,7 +116,7 @@ def test_after_a_clock_that_went_ahead_and_back_the_newest_of_the_folder_is_the_
     for head in (a_head(), a_head()):
         anchor.anchor(head, head.note)
         assert anchor.last_anchored() == note.TreeHead.parse(note.split(head.note)[0])
-    assert [found.note for found in anchor.anchored()][-1] == head.note
+    assert [entry.note for entry in anchor.anchored()][-1] == head.note
 
 
 def test_an_anchor_that_cannot_be_read_stops_no_sealer(elsewhere: Scene, settings: Any, tmp_path: Path) -> None:

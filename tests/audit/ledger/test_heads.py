@@ -113,7 +113,7 @@ def test_a_newest_head_whose_note_is_damaged_is_a_finding_that_nobody_signs_upon
         seal.Sealer().once(sign_anyway=True)
     run = verify.verify()
     assert run.verdict == "FORKED"
-    assert [found.index for found in run.findings.filter(kind="FORKED")] == [number]
+    assert [finding.index for finding in run.findings.filter(kind="FORKED")] == [number]
     with nullcontext() if is_kept else pytest.raises(LogDamaged, match="cannot be believed"):
         heads.keep()
     assert checkpoints() == before

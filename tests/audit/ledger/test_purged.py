@@ -96,4 +96,4 @@ def test_what_was_held_when_it_was_planned_may_go_once_it_is_released() -> None:
     seal()
     assert here([held]) == set()
     run = verify.verify()
-    assert (run.verdict, run.counts["purged"]) == ("VERIFIED", 3), [found.detail for found in run.findings.all()]
+    assert (run.verdict, run.counts["purged"]) == ("VERIFIED", 3), [finding.detail for finding in run.findings.all()]

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +12,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
 
-from audit.completeness import coverage, reconcile
 from audit.errors import Conflict, Invalid
 from audit.formats import event, note
 from audit.ingest.record import store
 from audit.ledger import purged, reader, verify
-from audit.models import HourCount, Leaf, Purged, PurgeMonth, PurgeRun, Record, RetentionRequest
+from audit.models import Leaf, Purged, PurgeMonth, PurgeRun, Record, RetentionRequest
 from audit.postgres import sql
 from audit.receipts import locate
 from audit.reports.sections import purges
@@ -82,21 +81,6 @@ def test_a_purged_log_is_verified_and_says_so_with_its_certificate() -> None:
     assert sum(sum(months.values()) for months in facts["counts"].values()) == 3
     assert locate.find([str(old[0])]).purged[str(old[0])][1] == plan.pk
     assert reader.evidence(old[0]).proof.text  # its leaf is proved as before
-
-
-def test_what_was_purged_counts_on_when_hours_are_counted_anew() -> None:
-    category, at = short(), ago(40).replace(minute=0, second=0, microsecond=0)
-    for n in range(3):
-        aged(ago(40), event_category=category, event_timestamp=(at + timedelta(minutes=n)).isoformat())
-    seal()
-    reconcile.reconcile()
-    hours = HourCount.objects.filter(hour=at)
-    before = [*hours.values_list("writer", "events")]
-    assert sum(events for _, events in before) == 3
-    purge.run(approved(), by=BEN)
-    later = HourCount.objects.create(writer="tests", hour=at + timedelta(days=90), events=5)
-    assert [row.hour for row in coverage.rebuild()] == [later.hour]
-    assert [*hours.values_list("writer", "events")] == before
 
 
 def test_a_record_that_is_gone_without_a_purge_is_missing_as_before(superuser: Any, elsewhere: Scene) -> None:
